@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Notify;
+
 use crate::Moment;
 
 /// Until when something is proven, shared between one writer and many readers.
@@ -7,19 +9,22 @@ use crate::Moment;
 /// A deadline may be put off while it has not passed. **Once a reader was told that it has passed, it stays passed**:
 /// the first such answer is final, so nobody sees validity return. Reading takes no lock and does no I/O.
 #[derive(Debug)]
-pub struct Deadline(AtomicU64);
+pub struct Deadline {
+    until: AtomicU64,
+    moved: Notify,
+}
 
 impl Deadline {
     /// A deadline at `until`.
     #[must_use]
     pub const fn new(until: Moment) -> Self {
-        Self(AtomicU64::new(until.as_nanos()))
+        Self { until: AtomicU64::new(until.as_nanos()), moved: Notify::const_new() }
     }
 
     /// The deadline as it stands; [`Moment::ORIGIN`] once it was seen passed or ended.
     #[must_use]
     pub fn until(&self) -> Moment {
-        Moment::from_nanos(self.0.load(Ordering::Acquire))
+        Moment::from_nanos(self.until.load(Ordering::Acquire))
     }
 
     /// Whether `now` is before the deadline. `false` is final.
@@ -51,6 +56,7 @@ impl Deadline {
                 return current != Moment::ORIGIN;
             }
             if self.swap(current, until).is_ok() {
+                self.moved.notify_waiters();
                 return true;
             }
         }
@@ -58,11 +64,26 @@ impl Deadline {
 
     /// Ends it at once and for good.
     pub fn end(&self) {
-        self.0.store(Moment::ORIGIN.as_nanos(), Ordering::Release);
+        self.until.store(Moment::ORIGIN.as_nanos(), Ordering::Release);
+        self.moved.notify_waiters();
+    }
+
+    /// Waits until the deadline is another than `seen`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the wait and nothing else.
+    pub async fn moved_from(&self, seen: Moment) {
+        loop {
+            let moved = self.moved.notified();
+            if self.until() != seen {
+                return;
+            }
+            moved.await;
+        }
     }
 
     fn swap(&self, from: Moment, to: Moment) -> Result<(), Moment> {
-        self.0
+        self.until
             .compare_exchange(from.as_nanos(), to.as_nanos(), Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
             .map_err(Moment::from_nanos)
@@ -108,6 +129,18 @@ mod tests {
         deadline.end();
         assert!(!deadline.holds(at(1)));
         assert!(!deadline.extend(at(30), at(1)));
+    }
+
+    #[tokio::test]
+    async fn a_waiter_is_told_of_an_extension() {
+        let deadline = std::sync::Arc::new(Deadline::new(at(10)));
+        let waiting = tokio::spawn({
+            let deadline = std::sync::Arc::clone(&deadline);
+            async move { deadline.moved_from(at(10)).await }
+        });
+        tokio::task::yield_now().await;
+        deadline.extend(at(20), at(1));
+        waiting.await.unwrap();
     }
 
     #[test]
