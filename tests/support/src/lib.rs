@@ -1,6 +1,6 @@
 //! Real ensembles as processes, and a TCP proxy that misbehaves, for the tests of `incumbent`.
 //!
-//! ```no_run
+//! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! use incumbent_testkit::{etcd::Cluster, etcd_or_skip, proxy::Proxy};
 //!

@@ -10,9 +10,7 @@ use std::env;
 #[must_use]
 pub fn seed_from_env(variable: &str) -> u64 {
     let seed = match env::var(variable) {
-        Ok(set) => set
-            .parse()
-            .unwrap_or_else(|error| panic!("{variable}={set}: {error}; give a number below 2^64")),
+        Ok(set) => set.parse().unwrap_or_else(|error| panic!("{variable}={set}: {error}; give a number below 2^64")),
         Err(_) => fastrand::u64(..),
     };
     eprintln!("{variable}={seed} repeats this");

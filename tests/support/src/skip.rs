@@ -22,11 +22,8 @@ pub fn skip(location: &str, why: &dyn Display) {
     if let Some(file) = env::var_os("INCUMBENT_SKIPPED") {
         // One write: tests of other processes append to the same file.
         let line = format!("{test} ({location})\n");
-        let written = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&file)
-            .and_then(|mut log| log.write_all(line.as_bytes()));
+        let written =
+            OpenOptions::new().create(true).append(true).open(&file).and_then(|mut log| log.write_all(line.as_bytes()));
         written.unwrap_or_else(|error| panic!("INCUMBENT_SKIPPED={}: {error}", file.display()));
     }
 }

@@ -48,10 +48,7 @@ impl Binaries {
             .flatten()
             .filter_map(|folder| Self::at(folder).ok())
             .find(|found| found.version.starts_with(&series))
-            .ok_or_else(|| Missing {
-                what: format!("etcd {version}"),
-                remedy: remedy(version).into(),
-            })
+            .ok_or_else(|| Missing { what: format!("etcd {version}"), remedy: remedy(version).into() })
     }
 
     fn at(folder: PathBuf) -> io::Result<Self> {

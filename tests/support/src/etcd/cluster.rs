@@ -1,6 +1,5 @@
 //! A whole cluster.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -19,10 +18,10 @@ use super::storage;
 /// The election timeout is 1 s: a new leader takes one to three of it. Data is synced to a real disk.
 #[derive(Debug)]
 pub struct Cluster {
-    // First, so that members die before the guardian and the folder go.
-    members: Vec<Member>,
     binaries: Binaries,
     folder: PathBuf,
+    members: Vec<Member>,
+    // Last, so that it finds no member to kill where all is well.
     _guardian: Guardian,
 }
 
@@ -145,11 +144,7 @@ impl Cluster {
     #[must_use]
     pub fn etcdctl(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.binaries.etcdctl());
-        command
-            .env_clear()
-            .env("ETCDCTL_API", "3")
-            .env("ETCDCTL_ENDPOINTS", self.endpoints().join(","))
-            .args(args);
+        command.env_clear().env("ETCDCTL_API", "3").env("ETCDCTL_ENDPOINTS", self.endpoints().join(",")).args(args);
         command
     }
 
@@ -192,9 +187,6 @@ impl Drop for Cluster {
         // All at once, then one after the other.
         self.members.iter_mut().for_each(Member::kill);
         self.members.iter_mut().for_each(Member::reap);
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            eprintln!("cannot remove {}: {error}", self.folder.display());
-        }
     }
 }
 
@@ -246,11 +238,12 @@ impl Builder {
 
     fn spawn(&self) -> Cluster {
         let folder = storage::create();
+        let guardian = Guardian::over(&folder);
         let mut cluster = Cluster {
-            members: (0..self.size).map(|number| Member::new(number, &folder)).collect(),
             binaries: self.binaries.clone(),
-            _guardian: Guardian::over(&folder),
+            members: (0..self.size).map(|number| Member::new(number, &folder)).collect(),
             folder,
+            _guardian: guardian,
         };
         let args = self.arguments(&cluster);
         for member in &mut cluster.members {

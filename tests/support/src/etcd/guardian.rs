@@ -4,7 +4,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A shell that waits for the end of this process, whatever ends it, then kills the members and removes their folder.
+/// A shell that waits for the end of the cluster, whatever ends it, then kills the members that still run and removes
+/// their folder.
 ///
 /// It waits on a pipe whose only writer is this process: not even SIGKILL leaves that open. `PR_SET_PDEATHSIG` would
 /// be the usual way, but it needs `unsafe`, and kills when the spawning *thread* ends.
@@ -27,12 +28,14 @@ impl Guardian {
     }
 }
 
-/// The cluster has cleaned up by itself.
+/// The regular end: the folder is gone when this returns.
 impl Drop for Guardian {
     fn drop(&mut self) {
-        // Failing means that it is gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        drop(self.0.stdin.take());
+        match self.0.wait() {
+            Ok(status) if status.success() => {}
+            ended => eprintln!("something of the etcd cluster is left behind: {ended:?}"),
+        }
     }
 }
 
@@ -49,4 +52,5 @@ for attempt in $(seq 100); do
     done
     sleep 0.05
 done
+exit 1
 "#;

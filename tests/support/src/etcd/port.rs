@@ -16,9 +16,7 @@ pub(crate) struct Port {
 
 impl Port {
     pub(crate) fn claim() -> Self {
-        (0..ATTEMPTS)
-            .find_map(|_| Self::try_claim(fastrand::u16(FIRST..LAST)))
-            .expect("no free port in 1000 attempts")
+        (0..ATTEMPTS).find_map(|_| Self::try_claim(fastrand::u16(FIRST..LAST))).expect("no free port in 1000 attempts")
     }
 
     pub(crate) fn number(&self) -> u16 {

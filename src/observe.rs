@@ -1,0 +1,214 @@
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use incumbent_core::{ElectionName, Entry, Error, ErrorKind, QueueEvent, Result};
+use tokio::sync::watch;
+
+use crate::{
+    Ensemble,
+    backoff::Backoff,
+    ensemble::{Closing, Shared},
+    sessions::Sessions,
+};
+
+/// Follows an election without standing for it. See [`Election::observe`](crate::Election::observe).
+///
+/// A background task keeps the latest state; it survives reconnects, and ends when the last clone of the observer is
+/// dropped. Changes that come faster than they are read are merged, so that a slow reader costs no memory and always gets
+/// to the latest state. A clone begins with a snapshot of its own.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    state: watch::Receiver<State>,
+    seen: Option<Arc<[Entry]>>,
+    suspended: bool,
+    pending: VecDeque<Change>,
+}
+
+/// What an [`Observer`] tells.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Change {
+    /// The first one: everybody who stands, in order of succession. The first leads.
+    Snapshot(Arc<[Entry]>),
+    /// Somebody else leads.
+    Leader(Entry),
+    /// Nobody leads.
+    Nobody,
+    /// Somebody joined the queue.
+    Joined(Entry),
+    /// Somebody left the queue.
+    Left(Entry),
+    /// Contact is lost for the moment: what was told last may be outdated.
+    Suspended,
+    /// Contact is back; what was missed follows.
+    Resumed,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Nothing is known yet.
+    Unknown,
+    Known {
+        entries: Arc<[Entry]>,
+        suspended: bool,
+    },
+    Ended(Error),
+}
+
+impl Observer {
+    pub(crate) fn new(ensemble: Ensemble, election: ElectionName) -> Self {
+        let (sender, state) = watch::channel(State::Unknown);
+        let shared = ensemble.0;
+        let task = Task { shared: Arc::clone(&shared), election, state: sender };
+        shared.handle().spawn(task.run());
+        Self { state, seen: None, suspended: false, pending: VecDeque::new() }
+    }
+
+    /// The next change; the first one is a [`Change::Snapshot`].
+    ///
+    /// # Errors
+    /// Why nothing more will come: no permission, or the ensemble was closed on this side.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub async fn next(&mut self) -> Result<Change> {
+        loop {
+            if let Some(change) = self.pending.pop_front() {
+                return Ok(change);
+            }
+            let state = self.state.borrow_and_update().clone();
+            match state {
+                State::Unknown => {}
+                State::Known { entries, suspended } => self.compare(entries, suspended),
+                State::Ended(error) => return Err(error),
+            }
+            if self.pending.is_empty() && self.state.changed().await.is_err() {
+                return Err(Error::new(ErrorKind::Unexpected, "observe the election")
+                    .because("the task that observes ended without a reason; its panic or the shutdown of its runtime is the cause"));
+            }
+        }
+    }
+
+    /// Who leads, as far as is known here, without I/O: a hint, possibly outdated. `None` if nobody leads or nothing is
+    /// known yet.
+    #[must_use]
+    pub fn current(&self) -> Option<Entry> {
+        match &*self.state.borrow() {
+            State::Known { entries, .. } => entries.first().cloned(),
+            State::Unknown | State::Ended(_) => None,
+        }
+    }
+
+    fn compare(&mut self, entries: Arc<[Entry]>, suspended: bool) {
+        if let Some(seen) = &self.seen {
+            if self.suspended != suspended {
+                self.pending.push_back(if suspended { Change::Suspended } else { Change::Resumed });
+            }
+            self.pending.extend(missing(seen, &entries).cloned().map(Change::Left));
+            self.pending.extend(missing(&entries, seen).cloned().map(Change::Joined));
+            let leader = |queue: &[Entry]| queue.first().map(|entry| entry.key.clone());
+            if leader(seen) != leader(&entries) {
+                self.pending.push_back(entries.first().cloned().map_or(Change::Nobody, Change::Leader));
+            }
+        } else {
+            self.pending.push_back(Change::Snapshot(Arc::clone(&entries)));
+            if suspended {
+                self.pending.push_back(Change::Suspended);
+            }
+        }
+        self.seen = Some(entries);
+        self.suspended = suspended;
+    }
+}
+
+/// The entries of one queue that the other has not.
+fn missing<'a>(of: &'a [Entry], other: &[Entry]) -> impl Iterator<Item = &'a Entry> {
+    let there: HashSet<_> = other.iter().map(|entry| entry.key.clone()).collect();
+    of.iter().filter(move |entry| !there.contains(&entry.key))
+}
+
+/// Keeps the state of one observer.
+struct Task {
+    shared: Arc<Shared>,
+    election: ElectionName,
+    state: watch::Sender<State>,
+}
+
+impl Task {
+    async fn run(self) {
+        let mut closing = self.shared.closing.subscribe();
+        let error = tokio::select! {
+            error = self.follow() => error,
+            () = self.state.closed() => return,
+            _ = closing.wait_for(|closing| *closing != Closing::Open) => Sessions::closed("observe the election"),
+        };
+        tracing::debug!(election = %self.election, %error, "observing ended");
+        self.state.send_replace(State::Ended(error));
+    }
+
+    /// Lists and watches, over and over, until no waiting can mend what went wrong.
+    async fn follow(&self) -> Error {
+        let backend = self.shared.backend();
+        let mut backoff = Backoff::between(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut rng = fastrand::Rng::new();
+        loop {
+            match backend.list(&self.election).await {
+                Ok(queue) => {
+                    backoff.reset();
+                    self.publish(queue.entries.into(), false);
+                    self.watch(queue.revision).await;
+                }
+                Err(error) if error.is_retryable() => {
+                    self.suspend(true);
+                    tokio::time::sleep(backoff.next(&mut rng)).await;
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Returns when something may have been missed.
+    async fn watch(&self, from: incumbent_core::Revision) {
+        let mut watch = self.shared.backend().watch(&self.election, from);
+        loop {
+            match watch.next().await {
+                QueueEvent::Joined(entry) => self.change(|entries| entries.push(entry)),
+                QueueEvent::Updated(entry) => self.change(|entries| {
+                    if let Some(old) = entries.iter_mut().find(|old| old.key == entry.key) {
+                        *old = entry;
+                    }
+                }),
+                QueueEvent::Left(name) => self.change(|entries| entries.retain(|entry| entry.key.name != name)),
+                QueueEvent::Suspended(_) => self.suspend(true),
+                QueueEvent::Resumed => self.suspend(false),
+                QueueEvent::Broken => return,
+            }
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Entry>)) {
+        let (mut entries, suspended) = match &*self.state.borrow() {
+            State::Known { entries, suspended } => (entries.to_vec(), *suspended),
+            State::Unknown | State::Ended(_) => (Vec::new(), false),
+        };
+        change(&mut entries);
+        self.publish(entries.into(), suspended);
+    }
+
+    fn publish(&self, entries: Arc<[Entry]>, suspended: bool) {
+        self.state.send_replace(State::Known { entries, suspended });
+    }
+
+    fn suspend(&self, lost: bool) {
+        self.state.send_if_modified(|state| match state {
+            State::Known { suspended, .. } => std::mem::replace(suspended, lost) != lost,
+            State::Unknown | State::Ended(_) => false,
+        });
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
