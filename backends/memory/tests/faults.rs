@@ -1,4 +1,5 @@
 //! What goes wrong on purpose goes wrong as it says.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may fail the test")]
 
 use std::{sync::Arc, time::Duration};
 
