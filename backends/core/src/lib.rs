@@ -8,6 +8,8 @@
 
 mod backend;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod deadline;
 mod demand;
 mod entry;
