@@ -58,6 +58,12 @@ impl Candidate {
         self
     }
 
+    /// Who it is, as its entry will say.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
     /// Sends what happens to the candidate; sending never blocks it, and a closed receiver is ignored.
     #[must_use]
     pub fn events(mut self, events: mpsc::UnboundedSender<CandidateEvent>) -> Self {
