@@ -1,1 +1,33 @@
 //! The etcd backend of incumbent.
+//!
+//! An entry is a key `<election>/<lease>-<guid>` bound to the session's lease; the lowest create revision leads. That is
+//! the layout of etcd's own `concurrency` package and of `etcdctl elect`, so that their candidates stand in one queue with
+//! ours. No server-side election or lock call is used: only keys, leases and watches, of etcd 3.4 and later.
+//!
+//! A session's deadline comes from a keepalive whose raft term a linearizable read confirms: see `heartbeat`.
+//!
+//! # Non-guarantees
+//! - etcd before 3.4.31, and 3.5.0 to 3.5.12, can itself revoke live leases after its leader's disk stalled. No deadline
+//!   of a client survives that; only fencing tokens do. [`Etcd::connect`] warns of such members: [`known_holes`].
+//! - Behind etcd's gRPC proxy keepalives are answered by the proxy; it is not supported.
+
+mod backend;
+mod config;
+mod error;
+mod heartbeat;
+mod hub;
+mod janitor;
+mod layout;
+mod lifeline;
+mod members;
+mod queue;
+mod session;
+mod version;
+mod watch;
+
+pub use backend::Etcd;
+pub use config::EtcdConfig;
+pub use version::{KnownHole, known_holes};
+
+/// The client that [`Etcd::from_client`] takes, in the version that it takes.
+pub use etcd_client;

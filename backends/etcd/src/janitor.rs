@@ -1,0 +1,131 @@
+//! Removes the entries of retired names on sight, until the session ends.
+//!
+//! A put whose outcome is unknown may land seconds later. With a live lease it would block the election for ever.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use etcd_client::EventType;
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use incumbent_core::{Result, Revision};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    hub::{News, Registration, Sink, Target, WatchId},
+    session::Core,
+};
+
+/// A name to retire, and whom to tell when its entry is gone for the first time.
+pub(crate) struct Retirement {
+    pub(crate) key: String,
+    pub(crate) gone: oneshot::Sender<Result<()>>,
+}
+
+/// One task for all retired names of a session.
+pub(crate) async fn run(core: Arc<Core>, mut retirements: mpsc::UnboundedReceiver<Retirement>) {
+    let (sightings, mut seen) = mpsc::unbounded_channel();
+    let mut janitor = Janitor {
+        core: &core,
+        sightings,
+        watched: HashMap::new(),
+        keys: HashMap::new(),
+        sweeps: FuturesUnordered::new(),
+    };
+    loop {
+        tokio::select! {
+            () = core.life.ended() => return,
+            retirement = retirements.recv() => match retirement {
+                Some(Retirement { key, gone }) => janitor.sweep(key, Some(gone), Duration::ZERO),
+                // The session's last handle is dropped, and so its life ends.
+                None => return,
+            },
+            Some(sighting) = seen.recv() => janitor.sighted(&sighting),
+            Some(swept) = janitor.sweeps.next() => janitor.swept(swept),
+        }
+    }
+}
+
+struct Janitor<'a> {
+    core: &'a Core,
+    sightings: mpsc::UnboundedSender<Sighting>,
+    /// By key.
+    watched: HashMap<String, Registration>,
+    keys: HashMap<WatchId, String>,
+    sweeps: FuturesUnordered<BoxFuture<'a, Swept>>,
+}
+
+struct Swept {
+    key: String,
+    gone: Option<oneshot::Sender<Result<()>>>,
+    result: Result<Revision>,
+}
+
+/// A watch that needs looking after.
+#[derive(Debug)]
+struct Sighting {
+    watch: WatchId,
+    broken: bool,
+}
+
+impl<'a> Janitor<'a> {
+    fn sweep(&self, key: String, gone: Option<oneshot::Sender<Result<()>>>, pause: Duration) {
+        let core = self.core;
+        self.sweeps.push(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            let result = core.sweep(&key).await;
+            Swept { key, gone, result }
+        }));
+    }
+
+    fn swept(&mut self, swept: Swept) {
+        let Swept { key, gone, result } = swept;
+        match &result {
+            Ok(revision) => self.watch(key, *revision),
+            Err(error) => {
+                tracing::debug!(session = %self.core.id(), key, %error, "a retired entry may still stand; tried again");
+                self.sweep(key, None, self.core.interval.mul_f64(0.5 + fastrand::f64() / 2.0));
+            }
+        }
+        if let Some(gone) = gone {
+            // Nobody need wait for it.
+            let _ = gone.send(result.map(drop));
+        }
+    }
+
+    /// Watches a key from the revision at which it was gone.
+    fn watch(&mut self, key: String, after: Revision) {
+        if self.watched.contains_key(&key) {
+            return;
+        }
+        let target = Target { key: key.clone(), prefix: false, only: Some(EventType::Put), after };
+        let registration = self.core.hub.watch(target, Arc::new(Watchman(self.sightings.clone())));
+        self.keys.insert(registration.id, key.clone());
+        self.watched.insert(key, registration);
+    }
+
+    fn sighted(&mut self, sighting: &Sighting) {
+        let Some(key) = self.keys.get(&sighting.watch).cloned() else { return };
+        if sighting.broken {
+            // Swept, it is watched anew.
+            self.keys.remove(&sighting.watch);
+            self.watched.remove(&key);
+            self.sweep(key, None, self.core.interval);
+        } else {
+            tracing::warn!(session = %self.core.id(), key, "a write that was given up has landed; its entry is removed");
+            self.sweep(key, None, Duration::ZERO);
+        }
+    }
+}
+
+struct Watchman(mpsc::UnboundedSender<Sighting>);
+
+impl Sink for Watchman {
+    fn tell(&self, watch: WatchId, news: News<'_>) {
+        let broken = match news {
+            News::Event(EventType::Put, _) => false,
+            News::Broken => true,
+            News::Event(EventType::Delete, _) | News::Lost(_) | News::Resumed => return,
+        };
+        // Fails when the session has ended.
+        let _ = self.0.send(Sighting { watch, broken });
+    }
+}
