@@ -1,4 +1,4 @@
-use std::{error, fmt, sync::Arc};
+use std::{convert::Infallible, error, fmt, sync::Arc};
 
 /// What went wrong, in the words of a caller that has to decide what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,6 +118,13 @@ impl fmt::Debug for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// A conversion that cannot fail has no error; so whoever takes what becomes a name takes a name, too.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 
