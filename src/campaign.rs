@@ -286,6 +286,11 @@ impl Campaign {
                 self.retire_if_tainted();
                 self.finish(Ok(()));
             }
+            // The answer to the removal comes later, or is lost.
+            (leaving @ Phase::Leaving { .. }, PlaceEvent::OwnGone) => {
+                self.phase = leaving;
+                self.removed();
+            }
             (Phase::Waiting { .. } | Phase::Checking { .. } | Phase::Electable { .. }, PlaceEvent::OwnGone) => {
                 self.rejoin(now, "the entry was removed");
             }

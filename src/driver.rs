@@ -4,7 +4,8 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use incumbent_core::{
-    Deadline, ElectionName, EntryKey, Error, ErrorKind, Life, Moment, PlaceWatch, Profile, Result, Session, Warmth,
+    Deadline, ElectionName, EntryKey, Error, ErrorKind, Life, Moment, PlaceEvent, PlaceWatch, Profile, Result, Session,
+    Warmth,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -119,7 +120,13 @@ impl Running {
                 Some(Event::Withdrawn)
             }
             alive = life_changed(&mut self.session) => self.life_changed(alive),
-            event = watched(&mut self.watch) => Some(Event::Watched(event)),
+            event = watched(&mut self.watch) => {
+                if event != (PlaceEvent::AheadGone { unbroken: true }) {
+                    // It has nothing more to tell.
+                    self.watch = None;
+                }
+                Some(Event::Watched(event))
+            }
             outcome = completed(&mut self.operation) => {
                 self.operation = None;
                 self.completed(outcome)
@@ -382,7 +389,7 @@ async fn life_changed(session: &mut Option<Attached>) -> bool {
     }
 }
 
-async fn watched(watch: &mut Option<Box<dyn PlaceWatch>>) -> incumbent_core::PlaceEvent {
+async fn watched(watch: &mut Option<Box<dyn PlaceWatch>>) -> PlaceEvent {
     match watch {
         Some(watch) => watch.next().await,
         None => pending().await,

@@ -31,3 +31,7 @@ pub use status::{SessionStatus, Status};
 
 pub use incumbent_core as core;
 pub use incumbent_core::{ElectionName, Entry, Error, ErrorKind, Namespace, Profile, Result, SessionId, Token};
+#[cfg(feature = "etcd")]
+pub use incumbent_etcd as etcd;
+#[cfg(feature = "memory")]
+pub use incumbent_memory as memory;
