@@ -23,13 +23,13 @@ impl EtcdConfig {
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
-            connect_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_millis(500),
             request_timeout: Duration::from_secs(2),
         }
     }
 
-    /// How long one member may take to accept a connection; 1 s by default. Shorter than the request timeout, it tells
-    /// an unreachable member, which certainly received nothing, from one that may have.
+    /// How long one member may take to accept a connection; 0.5 s by default. Where it is shorter than a session's request
+    /// timeout, a member that cannot be reached, and so received nothing, is told from one that may have.
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

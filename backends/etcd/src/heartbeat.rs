@@ -114,7 +114,7 @@ impl<'a> Heartbeat<'a> {
                     (true, sent + core.interval)
                 }
                 Outcome::Gone(error) => return error,
-                Outcome::Failed(route, fault) => (false, self.failed(started, route, fault)),
+                Outcome::Failed(route, fault) => (false, self.failed(started, route, &fault)),
             };
         }
     }
@@ -140,22 +140,25 @@ impl<'a> Heartbeat<'a> {
     }
 
     /// Takes note of a failure; says when to try again.
-    fn failed(&mut self, started: Moment, route: Route, fault: Fault) -> Moment {
+    fn failed(&mut self, started: Moment, route: Route, fault: &Fault) -> Moment {
         let core = self.core;
         self.stream = None;
         self.failures = self.failures.saturating_add(1);
         let member = core.members.endpoint(route);
+        tracing::debug!(session = %core.id(), member, %fault, failures = self.failures, "a heartbeat failed");
+        let suspend =
+            |kind| core.life.suspend(core.error(kind, format!("{member}: {fault}; it lives until its TTL has passed")));
+        if let Verdict::Refused(kind) = fault.verdict() {
+            // Any other member would say the same.
+            suspend(kind);
+            return started + core.interval;
+        }
         let members = u32::try_from(core.members.len()).unwrap_or(1);
         // A member that is gone says so at once, and another takes over before anybody need know.
         if self.failures >= members || matches!(fault, Fault::Silent(_)) {
-            let error = core.error(
-                ErrorKind::Unavailable,
-                format!("{member}: {fault}; its entries stand until its TTL has passed"),
-            );
-            core.life.suspend(error);
+            suspend(ErrorKind::Unavailable);
         }
-        tracing::debug!(session = %core.id(), member, %fault, failures = self.failures, "a heartbeat failed");
-        core.members.failed(route, &fault);
+        core.members.failed(route, fault);
         if self.failures < members {
             return started;
         }

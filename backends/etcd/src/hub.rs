@@ -270,6 +270,8 @@ enum Left {
     },
     /// Requests go to another member now.
     Moved,
+    /// There is nothing to watch any more.
+    Idle,
 }
 
 impl Task {
@@ -287,6 +289,7 @@ impl Task {
             let member = self.members.endpoint(route);
             let fault = match self.serve(route).await {
                 Left::Closed => return,
+                Left::Idle => continue,
                 Left::Moved => None,
                 Left::Failed { fault, lived } => {
                     failures = if lived { 0 } else { failures };
@@ -300,13 +303,11 @@ impl Task {
             if let Some(fault) = fault {
                 self.members.failed(route, &fault);
             }
-            // The first round over all members is run through at once.
+            // The first round over all members is run through almost at once.
             let rounds = failures / u32::try_from(self.members.len()).unwrap_or(1);
             failures = failures.saturating_add(1);
-            if rounds > 0 {
-                let pause = (FIRST_PAUSE * 2_u32.saturating_pow(rounds.min(8) - 1)).min(LONGEST_PAUSE);
-                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            }
+            let pause = (FIRST_PAUSE * 2_u32.saturating_pow(rounds.min(8))).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
         }
     }
 
@@ -314,7 +315,7 @@ impl Task {
     async fn serve(&self, route: Route) -> Left {
         let failed = |fault| Left::Failed { fault, lived: false };
         let Some(mut stubs) = self.members.stubs(route) else { return failed(Fault::Ended) };
-        let Some(Wire::Create(key, options)) = self.shared.next_request() else { return failed(Fault::Ended) };
+        let Some(Wire::Create(key, options)) = self.shared.next_request() else { return Left::Idle };
         let stream = match timeout(self.bound, stubs.watch.watch(key, Some(options))).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return failed(Fault::Told(error)),
@@ -364,7 +365,8 @@ impl Task {
     }
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Short, but where requests are sent from member to member, watches need not follow each step.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Whatever ends the task, nobody waits for ever on a watch.

@@ -12,6 +12,11 @@ pub(crate) fn name(lease: i64, guid: Guid) -> String {
     format!("{lease:x}-{guid}")
 }
 
+/// The lease in a name.
+pub(crate) fn lease(name: &str) -> &str {
+    name.split_once('-').map_or(name, |(lease, _)| lease)
+}
+
 /// The key of an entry.
 pub(crate) fn key(election: &ElectionName, name: &str) -> String {
     format!("{election}/{name}")
@@ -62,8 +67,7 @@ impl Row<'_> {
     /// The election that it is an entry of, going by its shape alone: its last segment begins with its own lease.
     pub(crate) fn election(&self) -> Option<&str> {
         let (election, name) = std::str::from_utf8(self.key).ok()?.rsplit_once('/')?;
-        let lease = name.split_once('-').map_or(name, |(lease, _)| lease);
-        (self.lease != 0 && lease == format!("{:x}", self.lease)).then_some(election)
+        (self.lease != 0 && lease(name) == format!("{:x}", self.lease)).then_some(election)
     }
 }
 

@@ -80,7 +80,8 @@ pub(crate) fn enqueued(election: &ElectionName, key: &str, lease: i64, answer: &
     if let Some(deeper) = rows.iter().find(|row| row.name(&prefix).is_none()) {
         return Ok(Enqueued::Nested(own.token(), deeper.shown()));
     }
-    let mut place = place(election, &rows, revision(answer.header())?)?;
+    let revision = revision(answer.header()).map_err(|_| unexpected())?;
+    let mut place = place(election, &rows, revision)?;
     // Everybody else was there before.
     place.ahead = usize::try_from(read.count()).unwrap_or(0).saturating_sub(1);
     Ok(Enqueued::New(own.token(), place))

@@ -219,6 +219,17 @@ impl Core {
             }
         }
     }
+
+    /// Takes back an entry that must not stand; the error to return then.
+    async fn withdraw(&self, key: &str, own: &EntryKey, refused: Error) -> Error {
+        match self.remove(key, own).await {
+            Ok(()) => refused,
+            Err(error) => Error::new(ErrorKind::OutcomeUnknown, "join")
+                .on(key)
+                .because(format!("{refused}; and the entry put there could not be removed: {error}"))
+                .caused_by(error),
+        }
+    }
 }
 
 /// Over all members.
@@ -247,31 +258,35 @@ impl Session for EtcdSession {
         core.life.check("join")?;
         let name: Arc<str> = layout::name(core.lease, guid).into();
         let key = &layout::key(election, &name);
-        core.remember(key);
         let put = core.members.call("join", Access::Once, core.bound, |mut stubs| async move {
             stubs.kv.txn(queue::enqueue(election, key, profile.encode(), core.lease)).await
         });
         let answer = put.await.map_err(|error| core.learn(error.on(election)))?;
         match queue::enqueued(election, key, core.lease, &answer)? {
-            Enqueued::New(token, place) => Ok((EntryKey::new(name, token), place)),
+            Enqueued::New(token, place) => {
+                core.remember(key);
+                Ok((EntryKey::new(name, token), place))
+            }
             Enqueued::Standing(token) => {
+                core.remember(key);
                 let own = EntryKey::new(name, token);
-                match core.read_place(election, &own).await? {
-                    Some(place) => Ok((own, place)),
-                    None => Err(Error::new(ErrorKind::Unavailable, "join")
+                match core.read_place(election, &own).await {
+                    Ok(Some(place)) => Ok((own, place)),
+                    Ok(None) => Err(Error::new(ErrorKind::Unavailable, "join")
                         .on(election)
                         .because("somebody removed the entry while it was looked for; join under another name")),
+                    Err(refused) if refused.kind() == ErrorKind::Refused => {
+                        Err(core.withdraw(key, &own, refused).await)
+                    }
+                    Err(unread) => Err(Error::new(ErrorKind::OutcomeUnknown, "join")
+                        .on(election)
+                        .because(format!("the entry stands, but: {unread}"))
+                        .caused_by(unread)),
                 }
             }
             Enqueued::Nested(token, deeper) => {
                 let refused = queue::nested(election, &deeper);
-                match core.remove(key, &EntryKey::new(name, token)).await {
-                    Ok(()) => Err(refused),
-                    Err(error) => Err(Error::new(ErrorKind::OutcomeUnknown, "join")
-                        .on(election)
-                        .because(format!("{refused}; and the entry put there could not be removed: {error}"))
-                        .caused_by(error)),
-                }
+                Err(core.withdraw(key, &EntryKey::new(name, token), refused).await)
             }
             Enqueued::Taken => Err(Error::new(ErrorKind::Refused, "join")
                 .on(election)

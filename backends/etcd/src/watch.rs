@@ -23,7 +23,7 @@ pub(crate) struct EtcdPlaceWatch {
     _ahead: Option<Registration>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PlaceState {
     known: Mutex<Known>,
     changed: Notify,
@@ -51,7 +51,11 @@ impl EtcdPlaceWatch {
             only: Some(EventType::Delete),
             after: place.revision,
         };
-        let state = Arc::new(PlaceState::default());
+        // Entries of one session end at one revision, and the events of one revision come in any order: that the one ahead
+        // went does not prove that the own one stands.
+        let together = place.next.as_ref().is_some_and(|next| layout::lease(&next.name) == layout::lease(&own.name));
+        let known = Known { gap: together, ..Known::default() };
+        let state = Arc::new(PlaceState { known: Mutex::new(known), changed: Notify::new() });
         // The own entry first, so that of two deletions its own is told first.
         let own = hub.watch(deletion_of(&own.name), Arc::new(Own(Arc::clone(&state))));
         let ahead =

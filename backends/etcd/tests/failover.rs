@@ -1,0 +1,148 @@
+//! Members that die, hang and come back.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use incumbent_core::{Backend, ErrorKind, Guid, Life, PlaceEvent, Profile, QueueEvent};
+use incumbent_testkit::{etcd::Cluster, etcd_or_skip, proxy::Proxy};
+use support::{Proxies, TTL, connect, election, has_contact, is_suspended, join, lives, session, within};
+
+#[tokio::test]
+async fn watches_go_on_over_another_member_and_miss_nothing() {
+    let mut cluster = Cluster::builder(etcd_or_skip!()).start().await;
+    let proxies = Proxies::before(&cluster).await;
+    let etcd = proxies.connect().await;
+    // Another process: its requests do not go through the member that dies.
+    let bystander = connect(cluster.endpoints()).await;
+    let (mine, theirs, election) = (session(&etcd).await, session(&bystander).await, election());
+    let (first, _) = join(&theirs, &election).await;
+    let (own, place) = join(&mine, &election).await;
+    let mut watch = mine.watch(&election, &own, &place);
+    let mut queue = etcd.watch(&election, place.revision);
+    let (third, _) = join(&theirs, &election).await;
+    assert!(matches!(within("the third", queue.next()).await, QueueEvent::Joined(entry) if entry.key == third));
+
+    let current = proxies.current();
+    cluster.kill(current);
+    assert!(matches!(within("the loss", queue.next()).await, QueueEvent::Suspended(_)));
+    // Both happen while the watches may stand nowhere.
+    for key in [&third, &first] {
+        within("removing", async { while theirs.remove(&election, key).await.is_err() {} }).await;
+    }
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        match within("what was missed", queue.next()).await {
+            QueueEvent::Left(name) => told.push(name),
+            QueueEvent::Resumed | QueueEvent::Suspended(_) => {}
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!(told, [third.name, first.name], "each once, in order");
+    let event = within("the end of the one ahead", watch.next()).await;
+    assert_eq!(event, PlaceEvent::AheadGone { unbroken: false }, "there was a gap");
+    assert!(mine.place(&election, &own).await.unwrap().unwrap().is_head());
+}
+
+#[tokio::test]
+async fn a_session_outlives_the_pause_of_each_member() {
+    let mut cluster = Cluster::builder(etcd_or_skip!()).start().await;
+    let etcd = connect(cluster.endpoints()).await;
+    let mine = session(&etcd).await;
+    let _warm = mine.demand().hold();
+    let Life::Alive { deadline, .. } = mine.life().borrow().clone() else { panic!("it lives") };
+    for member in 0..cluster.len() {
+        cluster.pause(member);
+        let until = Instant::now() + Duration::from_millis(3500);
+        while Instant::now() < until {
+            assert!(deadline.holds(etcd.clock().now()), "member {member} paused: {:?}", mine.life());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        cluster.resume(member);
+        cluster.wait_healthy().await;
+        lives(&mine, "contact", has_contact).await;
+        // The other members have the whole of it again.
+        let held = deadline.until();
+        within("another proof", deadline.moved_from(held)).await;
+    }
+    mine.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_silent_member_is_left_and_its_write_is_unknown() {
+    let cluster = Cluster::builder(etcd_or_skip!()).start().await;
+    let proxies = Proxies::before(&cluster).await;
+    let etcd = proxies.connect().await;
+    let (mine, election, guid) = (session(&etcd).await, election(), Guid::random());
+    let current = proxies.current();
+    proxies.0[current].blackhole(true);
+    let error = mine.enqueue(&election, guid, &Profile::new("x")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    assert!(error.to_string().contains(proxies.0[current].address()), "{error}");
+    let (key, _) = mine.enqueue(&election, guid, &Profile::new("x")).await.expect("another member takes it");
+    assert_eq!(etcd.list(&election).await.unwrap().entries[0].key, key);
+    mine.remove(&election, &key).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_is_gone_is_passed_over() {
+    let cluster = Cluster::builder(etcd_or_skip!()).start().await;
+    let proxies = Proxies::before(&cluster).await;
+    let etcd = proxies.connect().await;
+    let (mine, election) = (session(&etcd).await, election());
+    proxies.0[proxies.current()].refuse(true);
+    proxies.0[proxies.current()].reset();
+    // The connection that broke may have carried the write; what finds no connection certainly did not.
+    let mut unknown = 0;
+    for _ in 0..10 {
+        match mine.enqueue(&election, Guid::random(), &Profile::new("x")).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => unknown += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert!(unknown <= 1, "{unknown}");
+}
+
+#[tokio::test]
+async fn when_nobody_answers_it_is_told_in_time() {
+    let cluster = Cluster::builder(etcd_or_skip!()).start().await;
+    let proxies = Proxies::before(&cluster).await;
+    let etcd = proxies.connect().await;
+    let (mine, election) = (session(&etcd).await, election());
+    let (own, _) = join(&mine, &election).await;
+    let _warm = mine.demand().hold();
+    proxies.0.iter().for_each(|proxy| proxy.blackhole(true));
+    let asked = Instant::now();
+    let error = mine.place(&election, &own).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    for proxy in &proxies.0 {
+        assert!(error.to_string().contains(proxy.address()), "{error}");
+    }
+    assert!(asked.elapsed() < TTL, "a third of the TTL each at most: {:?}", asked.elapsed());
+    assert_eq!(mine.remove(&election, &own).await.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    lives(&mine, "the suspension", is_suspended).await;
+    proxies.0.iter().for_each(Proxy::heal);
+    // Contact, or the end: the TTL has passed.
+    lives(&mine, "certainty", |life| !is_suspended(life)).await;
+}
+
+#[tokio::test]
+async fn a_single_endpoint_is_reached_over_a_new_connection() {
+    let cluster = Cluster::builder(etcd_or_skip!()).members(1).start().await;
+    let proxy = Proxy::start(&cluster.endpoints()[0]).await;
+    let etcd = connect([proxy.address()]).await;
+    let (mine, election) = (session(&etcd).await, election());
+    let (own, place) = join(&mine, &election).await;
+    let mut watch = mine.watch(&election, &own, &place);
+    proxy.until(|counts| counts.messages_to("Watch/Watch") >= 1).await;
+    let before = proxy.counts().connections;
+    proxy.blackhole(true);
+    lives(&mine, "the suspension", is_suspended).await;
+    // The old connections are as good as dead, and nobody says so.
+    proxy.until(|counts| counts.connections > before).await;
+    proxy.blackhole(false);
+    lives(&mine, "contact", has_contact).await;
+    mine.remove(&election, &own).await.unwrap();
+    assert_eq!(within("the own end", watch.next()).await, PlaceEvent::OwnGone);
+}
