@@ -59,25 +59,26 @@ impl Context {
 
     /// A session of this process.
     pub(super) async fn session(&self) -> Arc<dyn Session> {
-        self.open(&self.backend).await
+        self.open(&self.backend, &SessionOptions::new(self.ttl())).await
     }
 
     /// A session of another process.
     pub(super) async fn others_session(&self) -> Arc<dyn Session> {
-        self.open(&self.other).await
+        self.open(&self.other, &SessionOptions::new(self.ttl())).await
     }
 
     /// A session whose client can be cut off, if the subject knows how.
     pub(super) async fn cuttable_session(&self) -> Option<(Arc<dyn Session>, Box<dyn Scissors>)> {
         let (backend, scissors) = self.subject.connect_cuttable().await?;
-        let session = self.open(&backend).await;
+        // Next to no margin: what is proven must be exact, and what is not is seen.
+        let options = SessionOptions { margin: Some(Duration::from_millis(1)), ..SessionOptions::new(self.ttl()) };
+        let session = self.open(&backend, &options).await;
         self.opened.lock().unwrap().backends.push(backend);
         Some((session, scissors))
     }
 
-    async fn open(&self, backend: &Arc<dyn Backend>) -> Arc<dyn Session> {
-        let options = SessionOptions::new(self.ttl());
-        let opening = self.within("opening a session", backend.open_session(&options));
+    async fn open(&self, backend: &Arc<dyn Backend>, options: &SessionOptions) -> Arc<dyn Session> {
+        let opening = self.within("opening a session", backend.open_session(options));
         let session = opening.await.expect("a session with the subject's TTL opens");
         self.opened.lock().unwrap().sessions.push(Arc::clone(&session));
         session
