@@ -9,9 +9,9 @@ use incumbent_core::{
 use crate::{
     Faults, Link,
     ensemble::Ensemble,
+    queue_watch::QueueFollower,
     request::{Caller, Request},
     session::MemorySession,
-    watch::QueueFollower,
 };
 
 /// One client of an ensemble inside the process.

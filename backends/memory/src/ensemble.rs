@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    fmt,
     ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -11,7 +12,6 @@ use tokio::sync::watch;
 use crate::{link::Link, store::Store};
 
 /// What all clients share: the store, its clock, and the links to it.
-#[derive(Debug)]
 pub(crate) struct Ensemble {
     pub(crate) name: String,
     pub(crate) clock: Clock,
@@ -21,7 +21,6 @@ pub(crate) struct Ensemble {
     links: Mutex<Links>,
 }
 
-#[derive(Debug)]
 struct Links {
     by_name: BTreeMap<String, Link>,
     ttl: RangeInclusive<Duration>,
@@ -176,6 +175,13 @@ impl Ensemble {
 
     pub(crate) fn links(&self) -> Vec<Link> {
         lock(&self.links).by_name.values().cloned().collect()
+    }
+}
+
+impl fmt::Debug for Ensemble {
+    /// Not the store: every session and watch shows its ensemble.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ensemble").field("endpoint", &self.endpoint()).finish_non_exhaustive()
     }
 }
 

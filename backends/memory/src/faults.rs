@@ -75,6 +75,13 @@ impl Faults {
         self.0.links()
     }
 
+    /// Begins the random choices of every link there is anew.
+    pub fn seed(&self, seed: u64) {
+        for link in self.0.links() {
+            link.seed(seed);
+        }
+    }
+
     /// Takes back everything that can be: repairs every link and thaws the ensemble.
     pub fn repair(&self) {
         for link in self.0.links() {

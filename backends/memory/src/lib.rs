@@ -36,12 +36,15 @@ mod backend;
 mod ensemble;
 mod faults;
 mod link;
+mod place_watch;
 mod pulse;
 mod queue;
+mod queue_watch;
+mod queues;
 mod request;
 mod session;
 mod store;
-mod watch;
+mod tenancy;
 
 pub use backend::Memory;
 pub use faults::Faults;

@@ -14,6 +14,18 @@ use crate::ensemble::Ensemble;
 ///
 /// Everything a client does goes over its link, heartbeats and watches as well. Cloning gives the same link. Losses and
 /// delays hold for what is sent after they are set.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use incumbent_memory::{Loss, Memory};
+/// let memory = Memory::new();
+/// let (one, two) = (memory.client_named("one"), memory.client_named("two"));
+/// one.link().cut();
+/// two.link().delay_replies(Duration::from_millis(5)..=Duration::from_millis(80));
+/// two.link().lose_replies(Loss::Percent(10));
+/// // ... what must never happen does not happen; and now what must happen at last:
+/// memory.faults().repair();
+/// ```
 #[derive(Clone)]
 pub struct Link(Arc<Wire>);
 
@@ -65,7 +77,7 @@ pub enum Loss {
 impl Link {
     pub(crate) fn new(name: &str, ensemble: Weak<Ensemble>) -> Self {
         let contact = Contact { cut: false, breaks: 0, connected: Revision::new(0) };
-        let random = fastrand::Rng::with_seed(0);
+        let random = randomness(name, 0);
         let plan = Plan { refuses: false, requests: Way::FREE, replies: Way::FREE, late: None, random };
         Self(Arc::new(Wire {
             name: name.into(),
@@ -146,9 +158,9 @@ impl Link {
         self.plan().late = Some(delay);
     }
 
-    /// Begins the link's random choices anew.
+    /// Begins the link's random choices anew. Links of unlike names choose differently under one seed.
     pub fn seed(&self, seed: u64) {
-        self.plan().random.seed(seed);
+        self.plan().random = randomness(self.name(), seed);
     }
 
     /// Takes back every delay, loss and refusal, and heals.
@@ -256,6 +268,14 @@ impl Way {
             Loss::Percent(chance) => random.u8(..100) < *chance,
         }
     }
+}
+
+fn randomness(name: &str, seed: u64) -> fastrand::Rng {
+    // FNV-1a: the same on every machine and in every version.
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    fastrand::Rng::with_seed(hash ^ seed)
 }
 
 impl fmt::Debug for Link {

@@ -41,6 +41,8 @@ impl Caller {
         let Some(passage) = self.link.send(request.writes) else {
             return Err(request.failed(ErrorKind::Unavailable, "the connection is refused"));
         };
+        // Who gets every answer at once must leave others their turn.
+        tokio::task::consume_budget().await;
         if passage == Passage::FREE && !self.link.is_cut() && !self.ensemble.is_frozen() {
             return self.ensemble.apply(operation);
         }

@@ -17,9 +17,10 @@ use tokio::{
 
 use crate::{
     ensemble::Ensemble,
+    place_watch::PlaceFollower,
     pulse::{Pulse, proven_until},
     request::{Caller, Request},
-    watch::PlaceFollower,
+    store::Store,
 };
 
 /// A session of one client. Dropped without [`close`](Session::close), it is as if its process had died: its entries
@@ -74,7 +75,7 @@ impl Shared {
         &self,
         (operation, writes): (&'static str, bool),
         election: &ElectionName,
-        apply: impl FnOnce(&mut crate::store::Store, Moment) -> Result<T> + Send + 'static,
+        apply: impl FnOnce(&mut Store, Moment) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         if let Some(reason) = self.pulse.ended() {
             return Err(Error::new(reason.kind(), operation).on(election).because(&reason).caused_by(reason));
@@ -194,7 +195,7 @@ impl Session for MemorySession {
         self.heart.abort();
         let timeout = options.request_timeout();
         let request = Request { operation: "close", subject: &subject, writes: true, timeout };
-        let close = move |store: &mut crate::store::Store, now| {
+        let close = move |store: &mut Store, now| {
             store.end(id, now);
             Ok(())
         };

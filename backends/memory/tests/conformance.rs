@@ -23,7 +23,7 @@ struct Whole {
 }
 
 impl Whole {
-    fn new(ttl: Duration, broken: Option<Break>) -> Arc<dyn Subject> {
+    fn subject(ttl: Duration, broken: Option<Break>) -> Arc<dyn Subject> {
         Arc::new(Self { memory: Memory::new(), ttl, broken })
     }
 
@@ -78,17 +78,17 @@ impl Scissors for Cutter {
 
 #[tokio::test(start_paused = true)]
 async fn on_paused_time() {
-    conformance::run_all(Whole::new(Duration::from_secs(15), None)).await;
+    conformance::run_all(Whole::subject(Duration::from_secs(15), None)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_the_real_clock() {
-    conformance::run_all(Whole::new(Duration::from_secs(1), None)).await;
+    conformance::run_all(Whole::subject(Duration::from_secs(1), None)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_case_is_checked_in_full() {
-    let subject = Whole::new(Duration::from_secs(5), None);
+    let subject = Whole::subject(Duration::from_secs(5), None);
     for case in conformance::cases() {
         assert_eq!(case.run(&subject).await, [] as [&str; 0], "{}", case.name);
     }
@@ -129,7 +129,7 @@ async fn what_cannot_be_checked_is_said() {
 #[tokio::test(start_paused = true)]
 async fn the_suite_finds_what_is_broken() {
     for (how, clauses) in Break::ALL {
-        let subject = Whole::new(Duration::from_secs(5), Some(*how));
+        let subject = Whole::subject(Duration::from_secs(5), Some(*how));
         for case in conformance::cases().iter().filter(|case| clauses.contains(&case.name)) {
             let outcome = std::panic::AssertUnwindSafe(case.run(&subject)).catch_unwind().await;
             assert!(outcome.is_err(), "{} does not find {how:?}", case.name);

@@ -56,6 +56,26 @@ async fn a_cut_client_loses_its_session_on_time_and_learns_it_when_healed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn life_is_proven_from_the_sending_on() {
+    let memory = Memory::new();
+    let delay = Duration::from_millis(400);
+    memory.link().delay_requests(delay..=delay);
+    memory.link().delay_replies(delay..=delay);
+    let opened = memory.clock().now();
+    let session = session(&memory).await;
+    let mut proven = Vec::new();
+    for _ in 0..2 {
+        let Life::Alive { deadline, .. } = session.life().borrow().clone() else { panic!() };
+        proven.push(deadline.until().since(opened));
+        deadline.moved_from(deadline.until()).await;
+        // Timers are of whole milliseconds.
+        assert!(memory.clock().now().since(opened) >= TTL / 5 * proven.len() as u32 + 2 * delay);
+    }
+    let margin = SessionOptions::new(TTL).margin(TTL);
+    assert_eq!(proven, [TTL - margin, TTL - margin + TTL / 5]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_write_lands_and_retiring_removes_it() {
     let memory = Memory::new();
     let session = session(&memory).await;
