@@ -31,6 +31,8 @@
 //! - It elects among the tasks of one process. Nothing of it outlives the process.
 //! - An ensemble belongs to the runtimes of one clock: do not share one between runtimes of which some have paused
 //!   their time.
+//! - If the runtime that a session was opened on ends, the session expires all the same, but watches are told only when
+//!   somebody next asks the ensemble for anything; any other session's heartbeat does.
 
 mod backend;
 mod ensemble;

@@ -83,7 +83,7 @@ async fn on_paused_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_the_real_clock() {
-    conformance::run_all(Whole::subject(Duration::from_secs(1), None)).await;
+    conformance::run_all(Whole::subject(Duration::from_secs(2), None)).await;
 }
 
 #[tokio::test(start_paused = true)]
