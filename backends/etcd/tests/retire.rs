@@ -1,5 +1,7 @@
 //! Writes that land late.
 
+#![allow(clippy::unwrap_used, reason = "a helper fails its test")]
+
 mod support;
 
 use std::{sync::Arc, time::Duration};
