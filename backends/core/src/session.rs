@@ -18,14 +18,17 @@ use crate::{Demand, ElectionName, EntryKey, Guid, Life, Place, Profile, Result, 
 /// - `ahead_only_shrinks`: what stands before an entry was created before it; nobody ever enters before it.
 /// - `watch_misses_nothing`: a [`PlaceWatch`] tells of everything that happened after the revision of the place it was
 ///   made from, also if it happened before the call.
-/// - `watch_tells_own_end`: it tells if the own entry is gone, whoever removed it.
+/// - `watch_tells_own_end`: it tells if the own entry is gone, whoever removed it, also after it has told that the one
+///   ahead is gone.
 /// - `remove_is_exact`: [`remove`](Self::remove) removes the entry of that exact token and no later one of its name;
-///   removing what is gone is no error.
+///   removing what is gone is no error, unless the session is gone too.
 /// - `retire_is_for_good`: after [`retire`](Self::retire) the entry of that guid is gone; if a write that was under way
 ///   creates it later, it is removed on sight until the session ends.
-/// - `entries_die_with_the_session`: after the session's end its entries go, and watches of others tell it.
+/// - `entries_die_with_the_session`: after the session's end its entries go, and watches of others tell it; when
+///   [`close`](Self::close) returns `Ok` they are gone.
 /// - `life_is_provable`: the deadline of [`Life::Alive`] never lies after the moment at which the ensemble may end the
-///   session: it derives from the send instants of operations that prove life at the quorum.
+///   session: it derives from the send instants of operations that prove life at the quorum. The first one is the send
+///   instant of the session's own creation, so that a fresh session is proven at once.
 /// - `warmth_keeps_life_proven`: while [`demand`](Self::demand) is held and the ensemble answers, the deadline keeps
 ///   holding.
 /// - `end_is_told`: an expired or closed session says [`Life::Ended`] with the reason.
