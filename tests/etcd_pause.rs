@@ -24,9 +24,10 @@ async fn looking_process() {
     logs.with_writer(std::io::stderr).init();
     let ensemble = connect_with(&url, Options::new().ttl(TTL)).await.unwrap();
     let leadership = ensemble.election("jobs/a").unwrap().candidate().campaign().await.unwrap();
-    say("leading");
     let clock = Clock::boot();
+    // Before the parent hears of it: the stop may come at once.
     let mut before = clock.now();
+    say("leading");
     loop {
         let now = clock.now();
         let valid = leadership.is_valid();
