@@ -19,6 +19,7 @@ pub(crate) struct Campaign {
     tainted: bool,
     /// How much proven life a grant needs more than.
     need: Duration,
+    longest_jitter: Duration,
     retry_at: Option<Moment>,
     backoff: Backoff,
     rng: fastrand::Rng,
@@ -130,6 +131,9 @@ pub(crate) enum Progress {
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Within so long a time those who lost their place join again.
+pub(crate) const LONGEST_JITTER: Duration = Duration::from_millis(500);
+
 /// As many candidates behind the leader keep their session's life proven.
 const WARM_SUCCESSORS: usize = 2;
 
@@ -141,6 +145,7 @@ impl Campaign {
             guid: Guid::marked(rng.u128(..)),
             tainted: false,
             need: Duration::ZERO,
+            longest_jitter: LONGEST_JITTER.min(ttl / 10),
             retry_at: None,
             backoff: Backoff::between(FIRST_PAUSE, LONGEST_PAUSE.min(ttl / 4)),
             rng,
@@ -351,13 +356,13 @@ impl Campaign {
         }
     }
 
-    /// Stands again under a new name, after a pause.
+    /// Stands again under a new name. Many may have lost their place at once: they do not come back at once.
     fn rejoin(&mut self, now: Moment, why: &str) {
         self.retire_if_tainted();
         self.guid = Guid::marked(self.rng.u128(..));
         self.phase = Phase::Attaching;
         self.act(Action::Report(Progress::Rejoining(why.into())));
-        self.pause(now);
+        self.retry_at = Some(now + self.longest_jitter.mul_f64(self.rng.f64()));
     }
 
     fn withdrawn(&mut self) {

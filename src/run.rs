@@ -13,7 +13,7 @@ use futures::FutureExt;
 use incumbent_core::{Error, ErrorKind};
 use tokio::task::JoinHandle;
 
-use crate::{Backoff, Candidate, Leadership, LeadershipView, LossReason, candidate::Until};
+use crate::{Backoff, Candidate, Leadership, LeadershipView, LossReason, campaign::LONGEST_JITTER, candidate::Until};
 
 /// How a run came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,9 +286,6 @@ impl Run {
         }
     }
 }
-
-/// So that all who lost at the same time do not come back at the same time.
-const LONGEST_JITTER: Duration = Duration::from_millis(500);
 
 type Caught<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
 
