@@ -199,6 +199,18 @@ mod tests {
         assert!(clock.now().since(before) >= Duration::from_millis(2));
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_boot_clock_counts_suspend() {
+        // The kernel's uptime does.
+        let uptime = || std::fs::read_to_string("/proc/uptime").unwrap();
+        let seconds = |uptime: String| uptime.split(' ').next().unwrap().parse::<f64>().unwrap();
+        let (before, now, after) = (seconds(uptime()), Clock::boot().now(), seconds(uptime()));
+        let now = now.since(Moment::ORIGIN).as_secs_f64();
+        // It shows hundredths.
+        assert!((before - 0.01..=after + 0.01).contains(&now), "{before} {now} {after}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_tokio_clock_follows_paused_time() {
         let clock = Clock::tokio();
