@@ -323,6 +323,17 @@ impl Running {
     }
 }
 
+/// Whatever ends the driver ends the guard: nobody would notice that the entry is gone.
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let error = Error::new(ErrorKind::Unexpected, "keep the leadership of")
+            .on(&self.term.election)
+            .because("the task behind it ended; its panic or the shutdown of its runtime is the cause");
+        // After an orderly end the first reason stays.
+        self.term.end(LossReason::SessionEnded(error));
+    }
+}
+
 impl Attached {
     fn deadline(&self) -> Arc<Deadline> {
         match &*self.life.borrow() {

@@ -25,3 +25,15 @@ async fn one_leads_and_the_next_takes_over() {
     drop(second);
     ensemble.close(Duration::from_secs(5)).await.unwrap();
 }
+
+#[test]
+fn a_guard_that_outlives_its_runtime_is_invalid() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let leadership = runtime.block_on(async {
+        let election = connect("memory://").await.unwrap().election("jobs/a").unwrap();
+        election.candidate().campaign().await.unwrap()
+    });
+    assert!(leadership.is_valid());
+    drop(runtime);
+    assert!(!leadership.is_valid());
+}
