@@ -36,6 +36,11 @@ impl Backoff {
         ceiling.mul_f64(0.5 + rng.f64() / 2.0)
     }
 
+    /// The longest pause.
+    pub(crate) fn cap(&self) -> Duration {
+        self.cap
+    }
+
     /// Begins again with the first pause.
     pub(crate) fn reset(&mut self) {
         self.attempts = 0;

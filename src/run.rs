@@ -11,7 +11,7 @@ use std::{
 
 use futures::FutureExt;
 use incumbent_core::{Error, ErrorKind};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{Backoff, Candidate, Leadership, LeadershipView, LossReason, campaign::LONGEST_JITTER, candidate::Until};
 
@@ -129,6 +129,8 @@ struct Run {
     candidate: Candidate,
     until: Until,
     retry: Option<Backoff>,
+    /// Since when it leads, or led last.
+    led: Instant,
     rng: fastrand::Rng,
 }
 
@@ -146,7 +148,7 @@ type Finished<J, T, E> = (J, Result<Result<T, E>, Box<dyn Any + Send>>);
 impl Run {
     fn new(mut candidate: Candidate) -> Self {
         let until = std::mem::replace(&mut candidate.until, Box::pin(std::future::pending()));
-        Self { until, retry: candidate.retry.clone(), candidate, rng: fastrand::Rng::new() }
+        Self { until, retry: candidate.retry.clone(), candidate, led: Instant::now(), rng: fastrand::Rng::new() }
     }
 
     /// Stands until it leads; `None` if the run is to end.
@@ -157,7 +159,10 @@ impl Run {
             led = self.candidate.stand() => led,
         };
         match led {
-            Ok(leadership) => Ok(Some(leadership)),
+            Ok(leadership) => {
+                self.led = Instant::now();
+                Ok(Some(leadership))
+            }
             Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
             Err(error) => Err(RunError::Election(error)),
         }
@@ -246,6 +251,9 @@ impl Run {
             Verdict::Returned(Err(error)) => {
                 resigned.await;
                 let Some(backoff) = &mut self.retry else { return Some(Err(RunError::Job(error))) };
+                if self.led.elapsed() > backoff.cap() {
+                    backoff.reset();
+                }
                 let pause = backoff.next(&mut self.rng);
                 self.pause(pause).await
             }
