@@ -3,9 +3,11 @@
 use std::{
     any::Any,
     error, fmt,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
     process,
+    task::Poll,
     time::Duration,
 };
 
@@ -171,8 +173,10 @@ impl Run {
     /// Runs the job while leadership holds. The job is dropped when this returns.
     async fn work<T, E>(&mut self, view: &LeadershipView, job: impl Future<Output = Result<T, E>>) -> Verdict<T, E> {
         let mut job = pin!(AssertUnwindSafe(job).catch_unwind());
+        // A job must not be polled once its leadership is over, not even by a runtime that stalled and gets to the job
+        // before it gets to the timer of the deadline.
+        let mut job = poll_fn(|context| if view.is_valid() { job.as_mut().poll(context) } else { Poll::Pending });
         tokio::select! {
-            // A job must not be polled once its leadership is over.
             biased;
             reason = view.lost() => return lost(reason),
             result = &mut job => return judge(view, result),
