@@ -7,7 +7,7 @@ use std::{
 
 use incumbent_core::{Backend, Error, ErrorKind, Life, Moment, Result, Session, SessionOptions};
 
-use crate::status::SessionStatus;
+use crate::{backoff::Backoff, status::SessionStatus};
 
 /// Opens a session when there is none and shares it while it lives.
 pub(crate) struct Sessions {
@@ -26,6 +26,9 @@ struct Failure {
 
 /// At most so often is opening tried, whoever asks.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest pause between two attempts to close.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Sessions {
     pub(crate) fn new(backend: Arc<dyn Backend>, options: SessionOptions) -> Self {
@@ -76,12 +79,19 @@ impl Sessions {
         Some(SessionStatus { id: session.id(), ttl: session.ttl(), remaining, trouble })
     }
 
+    /// Closes the session, trying until it is known to be over. Until then it stays, for whoever asks again.
     pub(crate) async fn close(&self) -> Result<()> {
-        let session = self.slot().take();
-        match session {
-            Some(session) => session.close().await,
-            None => Ok(()),
+        let Some(session) = self.slot().clone() else { return Ok(()) };
+        let mut pauses = Backoff::between(PAUSE, LONGEST_PAUSE);
+        let mut rng = fastrand::Rng::new();
+        while let Err(error) = session.close().await {
+            if !error.is_retryable() {
+                return Err(error);
+            }
+            tokio::time::sleep(pauses.next(&mut rng)).await;
         }
+        *self.slot() = None;
+        Ok(())
     }
 
     fn alive(&self) -> Option<Arc<dyn Session>> {
