@@ -63,7 +63,9 @@ impl Driver {
     /// Stands until `outcome` is dropped, or leads until the guard is, and cleans up behind itself.
     pub(crate) async fn run(self, outcome: oneshot::Sender<Result<Leadership>>) {
         let campaign = Campaign::new(self.ensemble.options.session.ttl, fastrand::Rng::new());
-        let closing = self.ensemble.closing.subscribe();
+        let mut closing = self.ensemble.closing.subscribe();
+        // Closing may have begun since the campaign did.
+        closing.mark_changed();
         let _counted = self.ensemble.candidates.count();
         let running = Running {
             driver: self,
