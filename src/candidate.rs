@@ -73,6 +73,26 @@ impl Candidate {
 
     /// Ends [`run`](Self::run) when `stop` completes: the job is asked to stop, the entry removed, and
     /// [`Stopped`](crate::Outcome::Stopped) returned. Default: never.
+    ///
+    /// ```
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # use incumbent::Outcome;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ensemble = incumbent::connect("memory://").await?;
+    /// // In a service: async { let _ = tokio::signal::ctrl_c().await; }
+    /// let shutdown = tokio::time::sleep(Duration::from_millis(100));
+    /// let candidate = ensemble.election("billing/nightly-report")?.candidate().until(shutdown);
+    /// let outcome = candidate.run(|leadership| async move {
+    ///     while !leadership.is_stopping() {
+    ///         tokio::time::sleep(Duration::from_millis(10)).await; // one step
+    ///     }
+    ///     Ok::<_, Infallible>(())
+    /// });
+    /// assert_eq!(outcome.await?, Outcome::Stopped);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn until(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         self.until = Box::pin(stop);
@@ -97,6 +117,23 @@ impl Candidate {
 
     /// Stands until it leads. Disturbances are ridden out: it joins again by itself.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> incumbent::Result<()> {
+    /// # let ensemble = incumbent::connect("memory://").await?;
+    /// let election = ensemble.election("billing/nightly-report")?;
+    /// let first = election.candidate().id("worker-1").campaign().await?;
+    ///
+    /// // Waits in the queue until the first one is gone.
+    /// let second = tokio::spawn(election.candidate().id("worker-2").campaign());
+    /// let token = first.token();
+    /// first.resign().await?;
+    /// let second = second.await.expect("campaigning does not panic")?;
+    /// assert!(second.token() > token);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// What no waiting can mend: no permission, an entry of another election in the way, an ensemble closed on this side.
     ///
@@ -107,6 +144,19 @@ impl Candidate {
     }
 
     /// Stands until it leads, but no longer than `limit`; `None` if it did not lead by then. Losing is no error.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> incumbent::Result<()> {
+    /// # let ensemble = incumbent::connect("memory://").await?;
+    /// let election = ensemble.election("billing/nightly-report")?;
+    /// let _leadership = election.candidate().campaign().await?;
+    /// let other = election.candidate().try_campaign(Duration::from_millis(100)).await?;
+    /// assert!(other.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As for [`campaign`](Self::campaign).

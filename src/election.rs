@@ -60,6 +60,23 @@ impl Election {
     }
 
     /// Follows the election: a snapshot first, then each change.
+    ///
+    /// ```
+    /// # use incumbent::Change;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> incumbent::Result<()> {
+    /// # let ensemble = incumbent::connect("memory://").await?;
+    /// let election = ensemble.election("billing/nightly-report")?;
+    /// let mut observer = election.observe();
+    /// assert!(matches!(observer.next().await?, Change::Snapshot(entries) if entries.is_empty()));
+    ///
+    /// let _leadership = election.candidate().advertise("http://10.0.0.7:8080").campaign().await?;
+    /// while !matches!(observer.next().await?, Change::Leader(_)) {}
+    /// let address = observer.current().and_then(|leader| leader.profile.address);
+    /// assert_eq!(address.as_deref(), Some("http://10.0.0.7:8080"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn observe(&self) -> Observer {
         Observer::new(self.ensemble.clone(), self.full.clone())

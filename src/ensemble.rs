@@ -69,6 +69,18 @@ impl Ensemble {
     }
 
     /// How this process stands with the ensemble: for readiness and liveness checks. No I/O.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> incumbent::Result<()> {
+    /// # let ensemble = incumbent::connect("memory://").await?;
+    /// let _leadership = ensemble.election("billing/nightly-report")?.candidate().campaign().await?;
+    /// let status = ensemble.status();
+    /// assert!(status.is_ready());
+    /// assert_eq!((status.candidates, status.leading), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &self.0;

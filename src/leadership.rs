@@ -31,11 +31,28 @@ impl fmt::Display for LossReason {
     }
 }
 
-/// The guard of a leadership: whoever holds it leads while [`is_valid`](Self::is_valid).
+/// The guard of a leadership: whoever holds it leads while [`is_valid`](LeadershipView::is_valid).
 ///
 /// **Dropping it** ends its validity at once and hands the removal of the entry to a background task: the next candidate
 /// leads within a round trip while runtime and store live, else when the session's TTL has run out. To wait for that, call
 /// [`resign`](Self::resign). Stop the work *before* either.
+///
+/// ```
+/// # use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> incumbent::Result<()> {
+/// # let ensemble = incumbent::connect("memory://").await?;
+/// let leadership = ensemble.election("billing/nightly-report")?.candidate().campaign().await?;
+/// // A step of the work that may take up to 3 s.
+/// if leadership.remaining() > Duration::from_secs(3) {
+///     println!("written under token {}", leadership.token());
+/// }
+/// let view = leadership.view();
+/// leadership.resign().await?;
+/// assert!(!view.is_valid());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Leadership {
     view: LeadershipView,
     /// Dropping it tells the driver to remove the entry.

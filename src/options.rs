@@ -6,6 +6,23 @@ use incumbent_core::{Error, ErrorKind, Namespace, Result, SessionOptions};
 ///
 /// A longer TTL rides out longer disturbances; a shorter one hands over sooner after a crash. All other durations follow
 /// from the TTL that the ensemble grants unless they are set.
+///
+/// ```
+/// # use std::time::Duration;
+/// use incumbent::{Options, connect_with};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> incumbent::Result<()> {
+/// let options = Options::new().ttl(Duration::from_secs(5)).stop_within(Duration::from_secs(2));
+/// let ensemble = connect_with("memory://", options).await?;
+///
+/// // The same by URL; and durations that contradict each other are refused, with the numbers.
+/// connect_with("memory://?ttl=5s&stop_within=2s", Options::new()).await?;
+/// let refused = connect_with("memory://?ttl=5s&stop_within=4s", Options::new()).await.unwrap_err();
+/// assert!(refused.to_string().contains("a TTL of 5s is too short"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) session: SessionOptions,

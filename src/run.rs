@@ -56,6 +56,21 @@ impl<E: error::Error + 'static> error::Error for RunError<E> {
 impl Candidate {
     /// Runs `job` while leading, on this replica only, until it returns.
     ///
+    /// ```
+    /// # use incumbent::Outcome;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ensemble = incumbent::connect("memory://").await?;
+    /// let election = ensemble.election("billing/nightly-report")?;
+    /// let outcome = election.candidate().run(|leadership| async move {
+    ///     let report = format!("written under token {}", leadership.token());
+    ///     Ok::<_, std::io::Error>(report)
+    /// });
+    /// assert_eq!(outcome.await?, Outcome::Finished("written under token 1".into()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// | what happens | what follows |
     /// |---|---|
     /// | the job returns `Ok` | resigns, returns [`Outcome::Finished`] |
@@ -91,6 +106,26 @@ impl Candidate {
     }
 
     /// As [`run`](Self::run), for a job of synchronous code, on tokio's threads for blocking work.
+    ///
+    /// ```
+    /// # use std::{thread, time::Duration};
+    /// # use incumbent::Outcome;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ensemble = incumbent::connect("memory://").await?;
+    /// let election = ensemble.election("billing/nightly-report")?;
+    /// let outcome = election.candidate().run_blocking(|leadership| {
+    ///     let mut steps = 0;
+    ///     while steps < 3 && !leadership.is_stopping() {
+    ///         thread::sleep(Duration::from_millis(10)); // one step
+    ///         steps += 1;
+    ///     }
+    ///     Ok::<_, std::io::Error>(steps)
+    /// });
+    /// assert_eq!(outcome.await?, Outcome::Finished(3));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// Such a job cannot be dropped: it has to look at [`LeadershipView::is_stopping`] often enough to end within
     /// `stop_within`. After a loss, this waits for it before it stands again;
