@@ -18,9 +18,10 @@ use crate::{
     hub::Hub,
     known_holes,
     layout::{self, Row},
+    lease::Site,
     members::{Access, Members, Stubs},
     queue,
-    session::{EtcdSession, Site},
+    session::EtcdSession,
     watch::EtcdQueueWatch,
 };
 

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use crate::{
     error::Verdict,
+    lease::Lease,
     members::{Fault, Route, Stubs},
-    session::Core,
 };
 
 /// One keepalive, and what is known of it.
@@ -38,23 +38,26 @@ impl Beat {
 }
 
 /// Keeps a session and proves its life until it ends; then revokes the lease, unless somebody else does.
-pub(crate) async fn run(core: Arc<Core>) {
-    let ends = EndsLife(Arc::clone(&core));
-    tokio::select! {
-        () = core.life.ended() => {}
-        () = core.closed() => core.life.end(core.error(ErrorKind::Closed, "the backend was closed")),
-        end = Heartbeat::new(&core).beat_until_the_end() => core.life.end(end),
-    }
-    drop(ends);
-    if core.claim_revocation()
-        && let Err(error) = core.revoke().await
-    {
-        tracing::debug!(session = %core.id(), %error, "a lease was left to its expiry");
+pub(crate) fn run(lease: Arc<Lease>) -> impl Future<Output = ()> + Send {
+    // Made here and not in the future: a runtime may go before it is first polled.
+    let ends = EndsLife(lease);
+    async move {
+        let lease = &ends.0;
+        tokio::select! {
+            () = lease.life.ended() => {}
+            () = lease.closed() => lease.life.end(lease.error(ErrorKind::Closed, "the backend was closed")),
+            end = Heartbeat::new(lease).beat_until_the_end() => lease.life.end(end),
+        }
+        if lease.claim_revocation()
+            && let Err(error) = lease.revoke().await
+        {
+            tracing::debug!(session = %lease.session(), %error, "a lease is left to its expiry");
+        }
     }
 }
 
 /// Whatever ends the task, it is told.
-struct EndsLife(Arc<Core>);
+struct EndsLife(Arc<Lease>);
 
 impl Drop for EndsLife {
     fn drop(&mut self) {
@@ -65,7 +68,7 @@ impl Drop for EndsLife {
 }
 
 struct Heartbeat<'a> {
-    core: &'a Core,
+    lease: &'a Lease,
     stream: Option<Stream>,
     /// Requests failed in a row.
     failures: u32,
@@ -91,27 +94,27 @@ enum Outcome {
 }
 
 impl<'a> Heartbeat<'a> {
-    fn new(core: &'a Core) -> Self {
-        Self { core, stream: None, failures: 0, unconfirmed: 0 }
+    fn new(lease: &'a Lease) -> Self {
+        Self { lease, stream: None, failures: 0, unconfirmed: 0 }
     }
 
     async fn beat_until_the_end(mut self) -> Error {
-        let core = self.core;
+        let lease = self.lease;
         // The grant was the first proof.
         let mut cold = false;
-        let mut next = core.opened + core.interval;
+        let mut next = lease.opened + lease.interval;
         loop {
             tokio::select! {
-                () = core.clock.sleep_until(next) => {}
-                () = core.demand.wanted(), if cold => {}
+                () = lease.clock.sleep_until(next) => {}
+                () = lease.demand.wanted(), if cold => {}
             }
-            let started = core.clock.now();
+            let started = lease.clock.now();
             (cold, next) = match self.beat().await {
                 Outcome::Asked(beat) => (false, self.asked(&beat)),
                 Outcome::Kept(sent) => {
                     self.failures = 0;
-                    core.life.contact();
-                    (true, sent + core.interval)
+                    lease.life.contact();
+                    (true, sent + lease.interval)
                 }
                 Outcome::Gone(error) => return error,
                 Outcome::Failed(route, fault) => (false, self.failed(started, route, &fault)),
@@ -121,56 +124,57 @@ impl<'a> Heartbeat<'a> {
 
     /// Takes note of a beat that was to prove something; says when the next is due.
     fn asked(&mut self, beat: &Beat) -> Moment {
-        let core = self.core;
+        let lease = self.lease;
         self.failures = 0;
-        match beat.proves(core.margin) {
+        match beat.proves(lease.margin) {
             Some(until) => {
                 self.unconfirmed = 0;
-                core.life.prove(until);
-                beat.sent + core.interval
+                lease.life.prove(until);
+                beat.sent + lease.interval
             }
             None => {
-                tracing::debug!(session = %core.id(), term = beat.term, confirmed = ?beat.confirmed, "a beat was not confirmed");
-                core.life.contact();
+                tracing::debug!(session = %lease.session(), term = beat.term, confirmed = ?beat.confirmed, "a beat was not confirmed");
+                lease.life.contact();
                 self.unconfirmed += 1;
                 // The ensemble has just changed its leader: the next beat sees the new term only.
-                if self.unconfirmed <= AT_ONCE { beat.sent } else { beat.sent + core.interval }
+                if self.unconfirmed <= AT_ONCE { beat.sent } else { beat.sent + lease.interval }
             }
         }
     }
 
     /// Takes note of a failure; says when to try again.
     fn failed(&mut self, started: Moment, route: Route, fault: &Fault) -> Moment {
-        let core = self.core;
+        let lease = self.lease;
         self.stream = None;
         self.failures = self.failures.saturating_add(1);
-        let member = core.members.endpoint(route);
-        tracing::debug!(session = %core.id(), member, %fault, failures = self.failures, "a heartbeat failed");
-        let suspend =
-            |kind| core.life.suspend(core.error(kind, format!("{member}: {fault}; it lives until its TTL has passed")));
+        let member = lease.members.endpoint(route);
+        tracing::debug!(session = %lease.session(), member, %fault, failures = self.failures, "a heartbeat failed");
+        let suspend = |kind| {
+            lease.life.suspend(lease.error(kind, format!("{member}: {fault}; it lives until its TTL has passed")));
+        };
         if let Verdict::Refused(kind) = fault.verdict() {
             // Any other member would say the same.
             suspend(kind);
-            return started + core.interval;
+            return started + lease.interval;
         }
-        let members = u32::try_from(core.members.len()).unwrap_or(1);
+        let members = u32::try_from(lease.members.len()).unwrap_or(1);
         // A member that is gone says so at once, and another takes over before anybody need know.
         if self.failures >= members || matches!(fault, Fault::Silent(_)) {
             suspend(ErrorKind::Unavailable);
         }
-        core.members.failed(route, fault);
+        lease.members.failed(route, fault);
         if self.failures < members {
             return started;
         }
         let rounds = self.failures / members;
-        let pause = (FIRST_PAUSE * 2_u32.saturating_pow(rounds.min(8) - 1)).min(core.interval);
-        core.clock.now() + pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+        let pause = (FIRST_PAUSE * 2_u32.saturating_pow(rounds.min(8) - 1)).min(lease.interval);
+        lease.clock.now() + pause.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
     async fn beat(&mut self) -> Outcome {
-        let core = self.core;
-        let route = core.members.route();
-        let Some(stubs) = core.members.stubs(route) else { return Outcome::Failed(route, Fault::Ended) };
+        let lease = self.lease;
+        let route = lease.members.route();
+        let Some(stubs) = lease.members.stubs(route) else { return Outcome::Failed(route, Fault::Ended) };
         let (sent, ttl, term) = match self.keep_alive(route, &stubs).await {
             Ok(kept) => kept,
             Err(fault) => return self.fault(route, fault),
@@ -178,7 +182,7 @@ impl<'a> Heartbeat<'a> {
         if ttl.is_zero() {
             return Outcome::Gone(self.gone());
         }
-        if !core.demand.is_warm() {
+        if !lease.demand.is_warm() {
             return Outcome::Kept(sent);
         }
         match self.confirm(stubs).await {
@@ -189,19 +193,19 @@ impl<'a> Heartbeat<'a> {
 
     /// One keepalive: when it was sent, the TTL and the term of its reply.
     async fn keep_alive(&mut self, route: Route, stubs: &Stubs) -> Result<(Moment, Duration, u64), Fault> {
-        let core = self.core;
+        let lease = self.lease;
         let mut stream = match self.stream.take() {
             Some(stream) if stream.route == route => stream,
             _ => {
                 // The client crate sends a keepalive of its own here and swallows the reply: it proves nothing.
-                let mut lease = stubs.lease.clone();
-                let opening = bounded(core.bound, lease.keep_alive(core.lease)).await?;
+                let mut stub = stubs.lease.clone();
+                let opening = bounded(lease.bound, stub.keep_alive(lease.id)).await?;
                 Stream { route, keeper: opening.0, replies: opening.1 }
             }
         };
-        let sent = core.clock.now();
-        bounded(core.bound, stream.keeper.keep_alive()).await?;
-        let reply = bounded(core.bound, stream.replies.message()).await?.ok_or(Fault::Ended)?;
+        let sent = lease.clock.now();
+        bounded(lease.bound, stream.keeper.keep_alive()).await?;
+        let reply = bounded(lease.bound, stream.replies.message()).await?.ok_or(Fault::Ended)?;
         self.stream = Some(stream);
         let ttl = Duration::from_secs(u64::try_from(reply.ttl()).unwrap_or(0));
         Ok((sent, ttl, reply.header().map_or(0, ResponseHeader::raft_term)))
@@ -209,11 +213,11 @@ impl<'a> Heartbeat<'a> {
 
     /// The term of a linearizable read; `None` if the ensemble lets this client read nothing yet.
     async fn confirm(&self, mut stubs: Stubs) -> Result<Option<u64>, Fault> {
-        let own = self.core.own_key();
+        let own = self.lease.own_key();
         let known = own.is_some();
         let options = GetOptions::new().with_count_only();
         let key = own.unwrap_or_else(|| ANY_KEY.to_owned());
-        let answer = match bounded(self.core.bound, stubs.kv.get(key, Some(options))).await {
+        let answer = match bounded(self.lease.bound, stubs.kv.get(key, Some(options))).await {
             Err(fault) if !known && fault.verdict() == Verdict::Refused(ErrorKind::PermissionDenied) => {
                 return Ok(None);
             }
@@ -230,7 +234,7 @@ impl<'a> Heartbeat<'a> {
     }
 
     fn gone(&self) -> Error {
-        self.core.error(ErrorKind::SessionGone, "its lease expired or was revoked")
+        self.lease.error(ErrorKind::SessionGone, "its lease expired or was revoked")
     }
 }
 

@@ -3,18 +3,15 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
-    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use etcd_client::{
-    EventType, KeyValue, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream,
-};
-use incumbent_core::{Error, ErrorKind, Revision};
-use tokio::{sync::Notify, time::timeout};
+use etcd_client::{EventType, KeyValue, WatchFilterType, WatchOptions, WatchResponse};
+use incumbent_core::{Error, Revision};
+use tokio::sync::Notify;
 
-use crate::members::{Fault, Members, Route};
+use crate::{members::Members, stream};
 
 /// Keeps watches on one stream to the current member, and puts them on another when it fails: each goes on after what it
 /// was last told, so that nothing is missed.
@@ -65,11 +62,12 @@ pub(crate) struct Registration {
 #[derive(Debug)]
 struct Owner(Arc<Shared>);
 
+/// The hub's side of the task that serves it.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     table: Mutex<Table>,
     /// The outbox has something, or the hub is closed.
-    changed: Notify,
+    pub(crate) changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +98,7 @@ impl Hub {
     /// Starts the task on the present runtime; the stream comes with the first watch.
     pub(crate) fn start(members: Arc<Members>, bound: Duration) -> Self {
         let shared = Arc::new(Shared { table: Mutex::default(), changed: Notify::new() });
-        tokio::spawn(Task { shared: Arc::clone(&shared), members, bound }.run());
+        tokio::spawn(stream::run(Arc::clone(&shared), members, bound));
         Self(Arc::new(Owner(shared)))
     }
 
@@ -150,7 +148,11 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close(&self) {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.table().closed
+    }
+
+    pub(crate) fn close(&self) {
         let mut table = self.table();
         table.closed = true;
         table.outbox.clear();
@@ -161,7 +163,7 @@ impl Shared {
     }
 
     /// Queues all watches for a new stream; `false` if there are none.
-    fn renew(&self) -> bool {
+    pub(crate) fn renew(&self) -> bool {
         let mut table = self.table();
         for watch in table.watches.values_mut() {
             watch.sent = false;
@@ -172,7 +174,7 @@ impl Shared {
     }
 
     /// Tells all watches that the stream is lost.
-    fn lose(&self, why: &Error) {
+    pub(crate) fn lose(&self, why: &Error) {
         for (id, watch) in &mut self.table().watches {
             if !std::mem::replace(&mut watch.lost, true) {
                 watch.sink.tell(WatchId(*id), News::Lost(why));
@@ -181,7 +183,7 @@ impl Shared {
     }
 
     /// The next thing to send; `None` if there is nothing.
-    fn next_request(&self) -> Option<Wire> {
+    pub(crate) fn next_request(&self) -> Option<Wire> {
         let mut table = self.table();
         loop {
             match table.outbox.pop_front()? {
@@ -197,7 +199,7 @@ impl Shared {
     }
 
     /// Hands an answer to its watch.
-    fn deliver(&self, answer: &WatchResponse) -> Result<(), String> {
+    pub(crate) fn deliver(&self, answer: &WatchResponse) -> Result<(), String> {
         let mut table = self.table();
         let id = answer.watch_id();
         let Some(watch) = table.watches.get_mut(&id) else {
@@ -234,7 +236,7 @@ impl Shared {
 }
 
 /// A request in the client crate's terms.
-enum Wire {
+pub(crate) enum Wire {
     Create(String, WatchOptions),
     Cancel(i64),
 }
@@ -251,130 +253,6 @@ impl Target {
             Some(EventType::Delete) => options.with_filters([WatchFilterType::NoPut]),
             None => options,
         }
-    }
-}
-
-struct Task {
-    shared: Arc<Shared>,
-    members: Arc<Members>,
-    bound: Duration,
-}
-
-/// Why a stream is left.
-enum Left {
-    Closed,
-    /// It failed; `lived` if it ever answered.
-    Failed {
-        fault: Fault,
-        lived: bool,
-    },
-    /// Requests go to another member now.
-    Moved,
-    /// There is nothing to watch any more.
-    Idle,
-}
-
-impl Task {
-    async fn run(self) {
-        let _breaks_all = BreaksAll(Arc::clone(&self.shared));
-        let mut failures = 0_u32;
-        loop {
-            while !self.shared.renew() {
-                if self.shared.table().closed {
-                    return;
-                }
-                self.shared.changed.notified().await;
-            }
-            let route = self.members.route();
-            let member = self.members.endpoint(route);
-            let fault = match self.serve(route).await {
-                Left::Closed => return,
-                Left::Idle => continue,
-                Left::Moved => None,
-                Left::Failed { fault, lived } => {
-                    failures = if lived { 0 } else { failures };
-                    Some(fault)
-                }
-            };
-            let reason = fault.as_ref().map_or_else(|| "requests go to another member now".into(), Fault::to_string);
-            tracing::debug!(member, reason, "the watch stream is renewed");
-            let why = Error::new(ErrorKind::Unavailable, "watch").on(member).because(&reason);
-            self.shared.lose(&why);
-            if let Some(fault) = fault {
-                self.members.failed(route, &fault);
-            }
-            // The first round over all members is run through almost at once.
-            let rounds = failures / u32::try_from(self.members.len()).unwrap_or(1);
-            failures = failures.saturating_add(1);
-            let pause = (FIRST_PAUSE * 2_u32.saturating_pow(rounds.min(8))).min(LONGEST_PAUSE);
-            tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
-        }
-    }
-
-    /// Runs one stream to its end.
-    async fn serve(&self, route: Route) -> Left {
-        let failed = |fault| Left::Failed { fault, lived: false };
-        let Some(mut stubs) = self.members.stubs(route) else { return failed(Fault::Ended) };
-        let Some(Wire::Create(key, options)) = self.shared.next_request() else { return Left::Idle };
-        let stream = match timeout(self.bound, stubs.watch.watch(key, Some(options))).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return failed(Fault::Told(error)),
-            Err(_) => return failed(Fault::Silent(self.bound)),
-        };
-        let (requests, answers) = stream.split();
-        let mut current = self.members.current();
-        // Sending waits for the server where many watches are made, and the server for us to read: both at once.
-        tokio::select! {
-            fault = self.send(requests) => fault.map_or(Left::Closed, |fault| Left::Failed { fault, lived: true }),
-            fault = self.receive(answers) => Left::Failed { fault, lived: true },
-            _ = current.wait_for(|now| *now != route) => Left::Moved,
-        }
-    }
-
-    /// Sends what is queued until the hub is closed.
-    async fn send(&self, mut requests: WatchRequestSender) -> Option<Fault> {
-        loop {
-            let sent = match self.shared.next_request() {
-                Some(Wire::Create(key, options)) => requests.watch(key, Some(options)).await,
-                Some(Wire::Cancel(id)) => requests.cancel(id).await,
-                None if self.shared.table().closed => return None,
-                None => {
-                    self.shared.changed.notified().await;
-                    Ok(())
-                }
-            };
-            if sent.is_err() {
-                // The reading side knows why.
-                return pending().await;
-            }
-        }
-    }
-
-    async fn receive(&self, mut answers: WatchResponseStream) -> Fault {
-        loop {
-            match answers.message().await {
-                Ok(Some(answer)) => {
-                    if let Err(reason) = self.shared.deliver(&answer) {
-                        return Fault::Told(etcd_client::Error::WatchError(reason));
-                    }
-                }
-                Ok(None) => return Fault::Ended,
-                Err(error) => return Fault::Told(error),
-            }
-        }
-    }
-}
-
-/// Short, but where requests are sent from member to member, watches need not follow each step.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Whatever ends the task, nobody waits for ever on a watch.
-struct BreaksAll(Arc<Shared>);
-
-impl Drop for BreaksAll {
-    fn drop(&mut self) {
-        self.0.close();
     }
 }
 

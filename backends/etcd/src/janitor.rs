@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     hub::{News, Registration, Sink, Target, WatchId},
-    session::Core,
+    lease::Lease,
 };
 
 /// A name to retire, and whom to tell when its entry is gone for the first time.
@@ -21,10 +21,10 @@ pub(crate) struct Retirement {
 }
 
 /// One task for all retired names of a session.
-pub(crate) async fn run(core: Arc<Core>, mut retirements: mpsc::UnboundedReceiver<Retirement>) {
+pub(crate) async fn run(lease: Arc<Lease>, mut retirements: mpsc::UnboundedReceiver<Retirement>) {
     let (sightings, mut seen) = mpsc::unbounded_channel();
     let mut janitor = Janitor {
-        core: &core,
+        lease: &lease,
         sightings,
         watched: HashMap::new(),
         keys: HashMap::new(),
@@ -32,7 +32,7 @@ pub(crate) async fn run(core: Arc<Core>, mut retirements: mpsc::UnboundedReceive
     };
     loop {
         tokio::select! {
-            () = core.life.ended() => return,
+            () = lease.life.ended() => return,
             retirement = retirements.recv() => match retirement {
                 Some(Retirement { key, gone }) => janitor.sweep(key, Some(gone), Duration::ZERO),
                 // The session's last handle is dropped, and so its life ends.
@@ -45,7 +45,7 @@ pub(crate) async fn run(core: Arc<Core>, mut retirements: mpsc::UnboundedReceive
 }
 
 struct Janitor<'a> {
-    core: &'a Core,
+    lease: &'a Lease,
     sightings: mpsc::UnboundedSender<Sighting>,
     /// By key.
     watched: HashMap<String, Registration>,
@@ -68,10 +68,10 @@ struct Sighting {
 
 impl<'a> Janitor<'a> {
     fn sweep(&self, key: String, gone: Option<oneshot::Sender<Result<()>>>, pause: Duration) {
-        let core = self.core;
+        let lease = self.lease;
         self.sweeps.push(Box::pin(async move {
             tokio::time::sleep(pause).await;
-            let result = core.sweep(&key).await;
+            let result = lease.sweep(&key).await;
             Swept { key, gone, result }
         }));
     }
@@ -81,8 +81,8 @@ impl<'a> Janitor<'a> {
         match &result {
             Ok(revision) => self.watch(key, *revision),
             Err(error) => {
-                tracing::debug!(session = %self.core.id(), key, %error, "a retired entry may still stand; tried again");
-                self.sweep(key, None, self.core.interval.mul_f64(0.5 + fastrand::f64() / 2.0));
+                tracing::debug!(session = %self.lease.session(), key, %error, "a retired entry may still stand; tried again");
+                self.sweep(key, None, self.lease.interval.mul_f64(0.5 + fastrand::f64() / 2.0));
             }
         }
         if let Some(gone) = gone {
@@ -97,7 +97,7 @@ impl<'a> Janitor<'a> {
             return;
         }
         let target = Target { key: key.clone(), prefix: false, only: Some(EventType::Put), after };
-        let registration = self.core.hub.watch(target, Arc::new(Watchman(self.sightings.clone())));
+        let registration = self.lease.hub.watch(target, Arc::new(Watchman(self.sightings.clone())));
         self.keys.insert(registration.id, key.clone());
         self.watched.insert(key, registration);
     }
@@ -108,9 +108,9 @@ impl<'a> Janitor<'a> {
             // Swept, it is watched anew.
             self.keys.remove(&sighting.watch);
             self.watched.remove(&key);
-            self.sweep(key, None, self.core.interval);
+            self.sweep(key, None, self.lease.interval);
         } else {
-            tracing::warn!(session = %self.core.id(), key, "a write that was given up has landed; its entry is removed");
+            tracing::warn!(session = %self.lease.session(), key, "a write that was given up has landed; its entry is removed");
             self.sweep(key, None, Duration::ZERO);
         }
     }

@@ -18,10 +18,12 @@ mod heartbeat;
 mod hub;
 mod janitor;
 mod layout;
+mod lease;
 mod lifeline;
 mod members;
 mod queue;
 mod session;
+mod stream;
 mod version;
 mod watch;
 

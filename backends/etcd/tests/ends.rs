@@ -8,7 +8,10 @@ use std::{
 };
 
 use etcd_client::Client;
-use incumbent_core::{Backend, Entry, ErrorKind, Guid, Life, PlaceEvent, Profile, QueueEvent, SessionOptions};
+use incumbent_core::{
+    Backend, Entry, EntryKey, ErrorKind, Guid, Life, Place, PlaceEvent, Profile, QueueEvent, Revision, SessionOptions,
+    Token,
+};
 use incumbent_etcd::{Etcd, EtcdConfig};
 use incumbent_testkit::{etcd::Cluster, etcd_or_skip};
 use support::{TTL, connect, election, has_ended, join, lives, session, within};
@@ -66,21 +69,28 @@ async fn closing_the_backend_ends_everything() {
 #[test]
 fn a_runtime_that_goes_takes_the_sessions_life_along() {
     let binaries = etcd_or_skip!();
-    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (outer, inner) = (runtime(), runtime());
+    let outer = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let cluster = outer.block_on(Cluster::builder(binaries).members(1).start());
-    let (life, deadline, clock) = inner.block_on(async {
-        let etcd = connect(cluster.endpoints()).await;
-        let mine = session(&etcd).await;
+    for pause in [Duration::ZERO, Duration::from_millis(100)] {
+        let inner = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (mine, mut watch, clock) = inner.block_on(async {
+            let etcd = connect(cluster.endpoints()).await;
+            let (mine, election) = (session(&etcd).await, election());
+            let key = EntryKey::new("1-x", Token::new(1));
+            let place = Place { next: None, ahead: 0, revision: Revision::new(1) };
+            let watch = mine.watch(&election, &key, &place);
+            // Without one its tasks have not run yet.
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            (mine, watch, etcd.clock().clone())
+        });
         let Life::Alive { deadline, .. } = mine.life().borrow().clone() else { panic!("it lives") };
-        let told = (mine.life(), deadline, etcd.clock().clone());
-        // Its handle stays: only its tasks go.
-        std::mem::forget(mine);
-        told
-    });
-    inner.shutdown_timeout(Duration::from_secs(1));
-    assert!(has_ended(&life.borrow()));
-    assert!(!deadline.holds(clock.now()));
+        drop(inner);
+        assert!(has_ended(&mine.life().borrow()), "after {pause:?}");
+        assert!(!deadline.holds(clock.now()));
+        assert_eq!(outer.block_on(within("the watch's end", watch.next())), PlaceEvent::Broken);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use incumbent_core::{Backend, ErrorKind, Guid, Life, PlaceEvent, Profile, QueueEvent};
+use incumbent_core::{Backend, ErrorKind, Guid, Life, PlaceEvent, Profile, QueueEvent, SessionOptions};
 use incumbent_testkit::{etcd::Cluster, etcd_or_skip, proxy::Proxy};
 use support::{Proxies, TTL, connect, election, has_contact, is_suspended, join, lives, session, within};
 
@@ -53,7 +53,7 @@ async fn a_session_outlives_the_pause_of_each_member() {
     let Life::Alive { deadline, .. } = mine.life().borrow().clone() else { panic!("it lives") };
     for member in 0..cluster.len() {
         cluster.pause(member);
-        let until = Instant::now() + Duration::from_millis(3500);
+        let until = Instant::now() + TTL + TTL / 10;
         while Instant::now() < until {
             assert!(deadline.holds(etcd.clock().now()), "member {member} paused: {:?}", mine.life());
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -145,4 +145,55 @@ async fn a_single_endpoint_is_reached_over_a_new_connection() {
     lives(&mine, "contact", has_contact).await;
     mine.remove(&election, &own).await.unwrap();
     assert_eq!(within("the own end", watch.next()).await, PlaceEvent::OwnGone);
+}
+
+#[tokio::test]
+async fn who_only_looks_on_finds_a_silent_member_out() {
+    let mut cluster = Cluster::builder(etcd_or_skip!()).start().await;
+    let proxies = Proxies::before(&cluster).await;
+    // No session, no heartbeat: the connection's own pings must do.
+    let looker = proxies.connect().await;
+    let candidate = connect(cluster.endpoints()).await;
+    let election = election();
+    let queue = looker.list(&election).await.unwrap();
+    let mut watch = looker.watch(&election, queue.revision);
+    let watched = |proxy: &Proxy| proxy.counts().events_of("Watch/Watch") > 0;
+    within("the watch", async {
+        while !proxies.0.iter().any(watched) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let member = proxies.0.iter().position(watched).unwrap();
+    cluster.pause(member);
+    let mine = within("a session", async {
+        loop {
+            if let Ok(mine) = candidate.open_session(&SessionOptions::new(TTL)).await {
+                return mine;
+            }
+        }
+    })
+    .await;
+    let (key, _) = within("joining", async {
+        loop {
+            if let Ok(joined) = mine.enqueue(&election, Guid::random(), &Profile::new("x")).await {
+                return joined;
+            }
+        }
+    })
+    .await;
+    let mut suspended = false;
+    loop {
+        match within("news", watch.next()).await {
+            QueueEvent::Suspended(_) => suspended = true,
+            QueueEvent::Resumed => {}
+            QueueEvent::Joined(entry) => {
+                assert_eq!(entry.key, key);
+                break;
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    assert!(suspended);
+    cluster.resume(member);
 }
