@@ -109,16 +109,8 @@ async fn zombie_key_after_a_resign_that_failed() {
     let leadership = cut.candidate().campaign().await.unwrap();
     let next = stand(&election(&cluster.url(), 60 * SECOND).await, 2).await;
     proxy.cut();
-    let resigning = tokio::spawn(leadership.resign());
-    assert!(
-        timeout(SECOND, async {
-            while !resigning.is_finished() {
-                tokio::task::yield_now().await
-            }
-        })
-        .await
-        .is_err()
-    );
+    let mut resigning = tokio::spawn(leadership.resign());
+    assert!(timeout(SECOND, &mut resigning).await.is_err(), "it is not known to be gone");
     assert!(!next.is_finished());
     proxy.heal();
     timeout(10 * SECOND, resigning).await.unwrap().unwrap().unwrap();

@@ -131,15 +131,14 @@ impl Nemesis {
     }
 
     fn strike(&mut self, fault: Fault, victim: usize) {
-        if fault == Fault::Resign {
-            // One that does not lead has nothing to resign.
-            if self.leader() != Some(victim) {
-                return;
-            }
-            if self.rng.u8(..4) == 0 {
-                self.settle(victim);
-            }
+        // At least every tenth fault is a resignation with a healthy next in line.
+        if fault == Fault::Resign && self.clean_handovers * 10 <= self.report.len() {
+            self.settle(victim);
         }
+        let Some(term) = self.log.holder(boot()).filter(|term| fault != Fault::Resign || term.process == victim) else {
+            // One that does not lead has nothing to resign.
+            return;
+        };
         let healthy = self.is_settled(victim);
         let begin = boot();
         let process = &mut self.processes[victim];
@@ -160,7 +159,7 @@ impl Nemesis {
             }
         }
         if fault == Fault::Resign {
-            let took = self.await_successor(begin, self.plan.ttl + SLACK);
+            let took = self.await_successor(term.token, self.plan.ttl + SLACK);
             assert!(!healthy || took <= HANDOVER, "handover to a healthy next in line took {took:?}; {}", self.story());
             self.clean_handovers += usize::from(healthy);
         } else {
@@ -183,16 +182,16 @@ impl Nemesis {
         }
     }
 
-    /// Waits for a term that began after `begin`; says how long after the end of the one before.
-    fn await_successor(&mut self, begin: u64, limit: Duration) -> Duration {
+    /// Waits for the term after that of `token`; says how long after its end it began.
+    fn await_successor(&mut self, token: u64, limit: Duration) -> Duration {
         let end = Instant::now() + limit;
         loop {
             self.continue_processes();
             let terms = self.log.terms();
-            let over = terms.iter().filter(|term| term.over && term.to >= begin).map(|term| term.to).min();
-            let next = terms.iter().filter(|term| term.from >= begin).map(|term| term.from).min();
+            let over = terms.iter().find(|term| term.token == token && term.over);
+            let next = terms.iter().find(|term| term.token > token);
             if let (Some(over), Some(next)) = (over, next) {
-                return Duration::from_nanos(next.saturating_sub(over));
+                return Duration::from_nanos(next.from.saturating_sub(over.to));
             }
             assert!(Instant::now() < end, "nobody took over within {limit:?}; {}", self.story());
             self.pause();
