@@ -185,17 +185,20 @@ impl LeadershipView {
     /// Dropping the future ends the wait and nothing else.
     pub async fn lost(&self) -> LossReason {
         let mut standing = self.0.standing.subscribe();
-        loop {
-            if let Standing::Lost(reason) = &*standing.borrow_and_update() {
-                return reason.clone();
-            }
-            if !self.is_valid() {
-                return LossReason::DeadlinePassed;
-            }
+        while self.is_valid() {
             tokio::select! {
                 () = self.0.clock.sleep_until(self.0.until()) => {}
-                _ = standing.changed() => {}
+                _ = standing.wait_for(Standing::is_lost) => {}
             }
+        }
+        // Validity ends before the reason is told. A driver that stalls says nothing: then the deadline has passed.
+        let told = tokio::time::timeout(TELLING, standing.wait_for(Standing::is_lost)).await;
+        match told {
+            Ok(Ok(standing)) => match &*standing {
+                Standing::Lost(reason) => reason.clone(),
+                _ => LossReason::DeadlinePassed,
+            },
+            _ => LossReason::DeadlinePassed,
         }
     }
 
@@ -239,7 +242,14 @@ impl Standing {
     fn ends(&self) -> bool {
         matches!(self, Self::StopAsked | Self::Lost(_))
     }
+
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
 }
+
+/// How long after the end of validity its reason may come.
+const TELLING: Duration = Duration::from_millis(5);
 
 impl Term {
     pub(crate) fn new(

@@ -59,6 +59,17 @@ impl Process {
     }
 }
 
+impl Process {
+    /// An operator deletes the entry of this process's session.
+    pub(crate) async fn evict_own_entry(&self) {
+        let session = self.ensemble.status().session.map(|session| session.id);
+        let queue = self.memory.queue_now(&self.name());
+        let entry = queue.iter().find(|entry| entry.session == session).unwrap();
+        assert!(self.memory.faults().evict(&self.name(), &entry.key.name));
+        quiet().await;
+    }
+}
+
 /// Waits until it is so, looking every millisecond of whatever time there is, for a minute of it at most.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let wait = async {
