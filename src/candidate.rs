@@ -94,8 +94,13 @@ impl Candidate {
     /// # }
     /// ```
     #[must_use]
-    pub fn until(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.until = Box::pin(stop);
+    pub fn until<F>(mut self, stop: F) -> Self
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.until = Box::pin(async move {
+            stop.await;
+        });
         self
     }
 

@@ -63,6 +63,9 @@ async fn open(url: &Url, options: Options) -> Result<Ensemble> {
                 connecting.await.map_err(|error| Error::new(ErrorKind::Unexpected, "connect").caused_by(error))??;
             Ensemble::hosted(std::sync::Arc::new(etcd), options, host)
         }
+        crate::url::Scheme::Zookeeper => Err(Error::new(ErrorKind::InvalidInput, "connect")
+            .on(url.redacted())
+            .because("this version has no ZooKeeper backend yet; use etcd:// or memory://")),
         #[allow(unreachable_patterns, reason = "all features may be on")]
         scheme => Err(Error::new(ErrorKind::InvalidInput, "connect").on(url.redacted()).because(format!(
             "this build has no {scheme} backend; add the feature \"{scheme}\" to the dependency incumbent"

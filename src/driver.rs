@@ -269,14 +269,15 @@ impl Running {
                 Some(Event::SessionEnded(error))
             }
             Life::Alive { suspended, .. } => {
-                if let Some(guard) = &self.guard
-                    && guard.term.is_valid()
-                {
+                let leads = self.guard.as_ref().filter(|guard| guard.term.is_valid());
+                if let Some(guard) = leads {
                     guard.term.contact(suspended.is_some());
-                    self.report(match suspended {
-                        Some(error) => CandidateEvent::Suspended { reason: error.to_string() },
-                        None => CandidateEvent::Confirmed,
-                    });
+                }
+                match (suspended.map(|error| error.to_string()), leads) {
+                    (Some(reason), Some(_)) => self.report(CandidateEvent::Suspended { reason }),
+                    (Some(reason), None) => self.report(CandidateEvent::Troubled { reason }),
+                    (None, Some(_)) => self.report(CandidateEvent::Confirmed),
+                    (None, None) => {}
                 }
                 // A new deadline takes the place of one that has passed.
                 self.lapsed().or(Some(Event::Proven))
@@ -293,8 +294,9 @@ impl Running {
                 None
             }
             (Some(_), Closing::Force) => {
+                // The entry goes when the guard does, after the work, or else with the session.
                 self.revoke(LossReason::Closed);
-                Some(Event::Withdrawn)
+                None
             }
             (None, _) => Some(Event::Withdrawn),
         }
@@ -303,7 +305,10 @@ impl Running {
     fn finish(mut self, result: Result<()>) {
         if let Some(guard) = &self.guard {
             guard.term.end(LossReason::Resigned);
-            tracing::info!(token = guard.term.token.get(), "entry gone");
+            match &result {
+                Ok(()) => tracing::info!(token = guard.term.token.get(), "entry gone"),
+                Err(error) => tracing::warn!(token = guard.term.token.get(), %error, "entry not removed"),
+            }
         }
         if self.resigning.is_some() && result.is_ok() {
             self.report(CandidateEvent::Resigned);

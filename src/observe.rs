@@ -86,8 +86,7 @@ impl Observer {
                 State::Ended(error) => return Err(error),
             }
             if self.pending.is_empty() && self.state.changed().await.is_err() {
-                return Err(Error::new(ErrorKind::Unexpected, "observe the election")
-                    .because("the task that observes ended without a reason; its panic or the shutdown of its runtime is the cause"));
+                return Err(died());
             }
         }
     }
@@ -99,6 +98,28 @@ impl Observer {
         match &*self.state.borrow() {
             State::Known { entries, .. } => entries.first().cloned(),
             State::Unknown | State::Ended(_) => None,
+        }
+    }
+
+    /// Waits until somebody leads, and says who: a hint, as [`current`](Self::current) is. Takes no change away from
+    /// [`next`](Self::next).
+    ///
+    /// # Errors
+    /// As for [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub async fn leader(&self) -> Result<Entry> {
+        let mut state = self.state.clone();
+        let settled = |state: &State| match state {
+            State::Known { entries, .. } => !entries.is_empty(),
+            State::Unknown => false,
+            State::Ended(_) => true,
+        };
+        match state.wait_for(settled).await.as_deref() {
+            Ok(State::Known { entries, .. }) => entries.first().cloned().ok_or_else(died),
+            Ok(State::Ended(error)) => Err(error.clone()),
+            Ok(State::Unknown) | Err(_) => Err(died()),
         }
     }
 
@@ -122,6 +143,11 @@ impl Observer {
         self.seen = Some(entries);
         self.suspended = suspended;
     }
+}
+
+fn died() -> Error {
+    let why = "the task that observes ended without a reason; its panic or the shutdown of its runtime is the cause";
+    Error::new(ErrorKind::Unexpected, "observe the election").because(why)
 }
 
 /// The entries of one queue that the other has not.

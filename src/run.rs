@@ -44,10 +44,11 @@ impl<E: fmt::Display> fmt::Display for RunError<E> {
     }
 }
 
-impl<E: error::Error + 'static> error::Error for RunError<E> {
+/// For jobs with any error that can be shown, `Box<dyn Error>` and its like included, which have no source to give.
+impl<E: fmt::Debug + fmt::Display> error::Error for RunError<E> {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Job(error) => Some(error),
+            Self::Job(_) => None,
             Self::Election(error) => error.source(),
         }
     }

@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use incumbent_core::{Backend, Error, ErrorKind, Life, Moment, Result, Session, SessionOptions};
+use incumbent_core::{Backend, Error, ErrorKind, Life, Moment, Result, Session, SessionId, SessionOptions};
+use tokio::sync::watch;
 
 use crate::{backoff::Backoff, status::SessionStatus};
 
@@ -58,6 +59,7 @@ impl Sessions {
                 if asked != granted {
                     tracing::warn!(?asked, ?granted, "the ensemble granted another TTL than asked for");
                 }
+                tokio::spawn(log_life(session.id(), session.life()));
                 *self.slot() = Some(Arc::clone(&session));
                 Ok(session)
             }
@@ -72,11 +74,11 @@ impl Sessions {
         let session = self.slot().clone()?;
         let life = session.life().borrow().clone();
         let now = self.backend.clock().now();
-        let (remaining, trouble) = match life {
-            Life::Alive { deadline, suspended } => (deadline.until().since(now), suspended),
-            Life::Ended(error) => (Duration::ZERO, Some(error)),
+        let (remaining, trouble, ended) = match life {
+            Life::Alive { deadline, suspended } => (deadline.until().since(now), suspended, false),
+            Life::Ended(error) => (Duration::ZERO, Some(error), true),
         };
-        Some(SessionStatus { id: session.id(), ttl: session.ttl(), remaining, trouble })
+        Some(SessionStatus { id: session.id(), ttl: session.ttl(), remaining, trouble, ended })
     }
 
     /// Closes the session, trying until it is known to be over. Until then it stays, for whoever asks again.
@@ -117,5 +119,20 @@ impl Sessions {
     /// The error for whoever stands after closing.
     pub(crate) fn closed(operation: &'static str) -> Error {
         Error::new(ErrorKind::Closed, operation).because("the ensemble was closed on this side; connect again")
+    }
+}
+
+/// Says in the log what becomes of a session, whoever is or is not there to be told.
+async fn log_life(session: SessionId, mut life: watch::Receiver<Life>) {
+    let mut suspended = false;
+    while life.changed().await.is_ok() {
+        match &*life.borrow_and_update() {
+            Life::Alive { suspended: Some(error), .. } => tracing::warn!(%session, %error, "contact lost"),
+            Life::Alive { suspended: None, .. } if suspended => tracing::info!(%session, "contact back"),
+            Life::Alive { .. } => {}
+            Life::Ended(error) if error.kind() == ErrorKind::Closed => return,
+            Life::Ended(error) => return tracing::warn!(%session, %error, "session ended"),
+        }
+        suspended = matches!(&*life.borrow(), Life::Alive { suspended: Some(_), .. });
     }
 }

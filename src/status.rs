@@ -30,13 +30,20 @@ pub struct SessionStatus {
     pub remaining: Duration,
     /// Why there is no contact, or why it ended; `None` while all is well.
     pub trouble: Option<Error>,
+    /// Whether it is over; the next candidate opens another.
+    pub ended: bool,
 }
 
 impl Status {
-    /// Whether the ensemble answers: for a readiness check. A process that does not lead is ready too.
+    /// Whether the ensemble answers, as far as anybody here needs it: for a readiness check. A process that does not lead is
+    /// ready too.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_live() && !self.closed && self.session.as_ref().is_none_or(|session| session.trouble.is_none())
+        let fine = |session: &SessionStatus| {
+            // A session that is over is missed only by candidates.
+            if session.ended { self.candidates == 0 } else { session.trouble.is_none() }
+        };
+        self.is_live() && !self.closed && self.session.as_ref().is_none_or(fine)
     }
 
     /// Whether only a restart of the process can help if not: for a liveness check.

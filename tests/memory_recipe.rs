@@ -1,8 +1,10 @@
 //! The recipe on the in-process ensemble.
 
-use std::time::Duration;
+use std::{error::Error, sync::Arc, time::Duration};
 
-use incumbent::connect;
+use incumbent::{Change, Ensemble, Options, connect};
+use incumbent_memory::Memory;
+use tokio::time::timeout;
 
 #[tokio::test(start_paused = true)]
 async fn one_leads_and_the_next_takes_over() {
@@ -36,4 +38,44 @@ fn a_guard_that_outlives_its_runtime_is_invalid() {
     assert!(leadership.is_valid());
     drop(runtime);
     assert!(!leadership.is_valid());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_is_ready_while_nobody_in_it_needs_the_session_it_lost() {
+    let memory = Memory::new();
+    let ensemble = Ensemble::with_backend(Arc::new(memory.client()), Options::new()).unwrap();
+    let election = ensemble.election("jobs/a").unwrap();
+    let leadership = election.candidate().campaign().await.unwrap();
+    let session = ensemble.status().session.unwrap().id;
+    memory.faults().expire(session);
+    leadership.lost().await;
+    drop(leadership);
+    // The next heartbeat tells that it is over.
+    while ensemble.status().candidates > 0 || !ensemble.status().session.unwrap().ended {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(ensemble.status().is_ready());
+    election.candidate().campaign().await.unwrap();
+    assert!(ensemble.status().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_waits_for_a_leader() {
+    let election = connect("memory://").await.unwrap().election("jobs/a").unwrap();
+    let mut observer = election.observe();
+    assert!(timeout(Duration::from_secs(1), observer.leader()).await.is_err());
+    let leadership = election.candidate().campaign().await.unwrap();
+    assert_eq!(observer.leader().await.unwrap().key.token, leadership.token());
+    // It took no change away.
+    assert!(matches!(observer.next().await.unwrap(), Change::Snapshot(entries) if entries.len() == 1));
+}
+
+#[tokio::test]
+async fn a_job_with_any_error_can_be_asked_with_a_question_mark() {
+    async fn work() -> Result<(), Box<dyn Error + Send + Sync>> {
+        let election = connect("memory://").await?.election("jobs/a")?;
+        election.candidate().run(|_| async { Err::<(), Box<dyn Error + Send + Sync>>("no paper".into()) }).await?;
+        Ok(())
+    }
+    assert_eq!(work().await.unwrap_err().to_string(), "the job failed: no paper");
 }

@@ -10,6 +10,9 @@ pub enum KnownHole {
     /// A member killed under load may come back with other data than the rest
     /// ([etcd #13766](https://github.com/etcd-io/etcd/issues/13766)).
     Inconsistency,
+    /// A member that was paused while the leader changed may answer a linearizable read from before
+    /// ([etcd #20418](https://github.com/etcd-io/etcd/issues/20418)).
+    StaleReads,
 }
 
 impl fmt::Display for KnownHole {
@@ -21,6 +24,10 @@ impl fmt::Display for KnownHole {
             }
             Self::Inconsistency => {
                 "can lose the consistency of its data when a member is killed under load; upgrade to 3.5.13 or later"
+            }
+            Self::StaleReads => {
+                "can answer a linearizable read from before a change of its leader when a member was paused meanwhile; upgrade \
+                 to 3.4.42, 3.5.28, 3.6.9 or later; until then only fencing tokens cover it"
             }
         })
     }
@@ -36,6 +43,14 @@ pub fn known_holes(version: &str) -> Vec<KnownHole> {
     }
     if ((3, 5, 0)..(3, 5, 3)).contains(&version) {
         holes.push(KnownHole::Inconsistency);
+    }
+    let fixed = match version {
+        (3, 5, patch) => patch >= 28,
+        (3, 6, patch) => patch >= 9,
+        other => other >= (3, 4, 42),
+    };
+    if !fixed {
+        holes.push(KnownHole::StaleReads);
     }
     holes
 }
@@ -55,20 +70,26 @@ mod tests {
     #[test]
     fn holes_by_version() {
         for (version, holes) in [
-            ("3.3.27", &[RevokesLiveLeases][..]),
-            ("3.4.0", &[RevokesLiveLeases]),
-            ("3.4.23", &[RevokesLiveLeases]),
-            ("3.4.30", &[RevokesLiveLeases]),
-            ("3.4.31", &[]),
+            ("3.3.27", &[RevokesLiveLeases, StaleReads][..]),
+            ("3.4.0", &[RevokesLiveLeases, StaleReads]),
+            ("3.4.23", &[RevokesLiveLeases, StaleReads]),
+            ("3.4.30", &[RevokesLiveLeases, StaleReads]),
+            ("3.4.31", &[StaleReads]),
+            ("3.4.41", &[StaleReads]),
+            ("3.4.42", &[]),
             ("3.4.99", &[]),
-            ("3.5.0", &[RevokesLiveLeases, Inconsistency]),
-            ("3.5.0-rc.1", &[RevokesLiveLeases, Inconsistency]),
-            ("3.5.2", &[RevokesLiveLeases, Inconsistency]),
-            ("3.5.3", &[RevokesLiveLeases]),
-            ("3.5.12", &[RevokesLiveLeases]),
-            ("3.5.13", &[]),
-            ("3.5.16", &[]),
-            ("3.6.0", &[]),
+            ("3.5.0", &[RevokesLiveLeases, Inconsistency, StaleReads]),
+            ("3.5.0-rc.1", &[RevokesLiveLeases, Inconsistency, StaleReads]),
+            ("3.5.2", &[RevokesLiveLeases, Inconsistency, StaleReads]),
+            ("3.5.3", &[RevokesLiveLeases, StaleReads]),
+            ("3.5.12", &[RevokesLiveLeases, StaleReads]),
+            ("3.5.13", &[StaleReads]),
+            ("3.5.16", &[StaleReads]),
+            ("3.5.27", &[StaleReads]),
+            ("3.5.28", &[]),
+            ("3.6.0", &[StaleReads]),
+            ("3.6.8", &[StaleReads]),
+            ("3.6.9", &[]),
             ("4.0.0", &[]),
             ("", &[]),
             ("3.5", &[]),
