@@ -39,7 +39,7 @@ pub enum CandidateEvent {
         /// Why.
         reason: String,
     },
-    /// An attempt failed, and another follows.
+    /// It does not lead; an attempt or the latest heartbeat failed, and another follows.
     Troubled {
         /// What failed.
         reason: String,
