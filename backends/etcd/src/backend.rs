@@ -1,27 +1,22 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use etcd_client::{Client, GetOptions, StatusResponse};
-use futures::{StreamExt, stream::FuturesUnordered};
+use etcd_client::{Client, GetOptions, ResponseHeader};
 use incumbent_core::{
     Backend, Capabilities, Clock, ElectionName, EndpointStatus, Error, ErrorKind, Hosting, Member, Queue, QueueWatch,
     Result, Revision, Session, SessionOptions,
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::sync::watch;
 
 use crate::{
     EtcdConfig,
-    error::describe,
     hub::Hub,
-    known_holes,
     layout::{self, Row},
     lease::Site,
-    members::{Access, Members, Stubs},
+    members::{Access, Members},
     queue,
     session::EtcdSession,
+    survey::{status, survey},
     watch::EtcdQueueWatch,
 };
 
@@ -42,7 +37,7 @@ pub struct Etcd {
 
 impl Etcd {
     /// Connects to a cluster: asks every member how it is, and is back when one has answered and the others have had a
-    /// moment to. Warns of members whose version has [`known_holes`].
+    /// moment to. Warns of members whose version has [`known_holes`](crate::known_holes).
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for endpoints that are none, or that are not of one cluster;
@@ -78,94 +73,6 @@ impl Etcd {
 }
 
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Asks all members how they are, until one has answered and the others have had [`GRACE`]; those are then listened to in
-/// the background.
-async fn survey(members: &Members, bound: Duration) -> Result<()> {
-    let mut answers: FuturesUnordered<_> = members
-        .each()
-        .map(|(endpoint, stubs)| {
-            let endpoint = endpoint.to_owned();
-            async move { (endpoint, status(stubs, bound).await) }
-        })
-        .collect();
-    let mut cluster = None;
-    let mut silent = Vec::new();
-    let grace = tokio::time::sleep(Duration::MAX);
-    tokio::pin!(grace);
-    loop {
-        let (endpoint, answer) = tokio::select! {
-            answer = answers.next() => match answer {
-                Some(answer) => answer,
-                None => break,
-            },
-            () = &mut grace => break,
-        };
-        match answer {
-            Ok((_, status)) => {
-                warn_of_holes(&endpoint, &status);
-                check_cluster(&mut cluster, &endpoint, &status)?;
-                grace.as_mut().reset(Instant::now() + GRACE);
-            }
-            Err(why) => {
-                tracing::warn!(member = endpoint, why, "a member does not answer");
-                silent.push(format!("{endpoint}: {why}"));
-            }
-        }
-    }
-    let Some(cluster) = cluster else {
-        return Err(Error::new(ErrorKind::Unavailable, "connect to")
-            .on("etcd")
-            .because(format!("{}; is it running, and reachable from here?", silent.join("; "))));
-    };
-    if !answers.is_empty() {
-        tokio::spawn(async move {
-            let mut cluster = Some(cluster);
-            while let Some((endpoint, answer)) = answers.next().await {
-                match answer {
-                    Ok((_, status)) => {
-                        warn_of_holes(&endpoint, &status);
-                        if let Err(error) = check_cluster(&mut cluster, &endpoint, &status) {
-                            tracing::error!(member = endpoint, %error, "two leaders are possible");
-                        }
-                    }
-                    Err(why) => tracing::warn!(member = endpoint, why, "a member does not answer"),
-                }
-            }
-        });
-    }
-    Ok(())
-}
-
-/// What members on a local network need not exceed.
-const GRACE: Duration = Duration::from_millis(100);
-
-fn warn_of_holes(endpoint: &str, status: &StatusResponse) {
-    for hole in known_holes(status.version()) {
-        tracing::warn!(member = endpoint, version = status.version(), "this version of etcd {hole}");
-    }
-}
-
-/// Members of two clusters would give every fail-over another queue, and another leader.
-fn check_cluster(cluster: &mut Option<(u64, String)>, endpoint: &str, status: &StatusResponse) -> Result<()> {
-    let Some(id) = status.header().map(etcd_client::ResponseHeader::cluster_id) else { return Ok(()) };
-    let (first, at) = cluster.get_or_insert_with(|| (id, endpoint.to_owned()));
-    if *first == id {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::InvalidInput, "connect to").on("etcd").because(format!(
-        "{at} is a member of cluster {first:x} and {endpoint} of cluster {id:x}; name the members of one cluster"
-    )))
-}
-
-async fn status(mut stubs: Stubs, bound: Duration) -> std::result::Result<(Duration, StatusResponse), String> {
-    let asked = Instant::now();
-    match timeout(bound, stubs.maintenance.status()).await {
-        Ok(Ok(status)) => Ok((asked.elapsed(), status)),
-        Ok(Err(error)) => Err(describe(&error)),
-        Err(_) => Err(format!("no answer within {bound:?}")),
-    }
-}
 
 #[async_trait]
 impl Backend for Etcd {
@@ -238,8 +145,9 @@ impl Backend for Etcd {
 
     async fn endpoints(&self) -> Vec<EndpointStatus> {
         let statuses = self.members.each().map(|(endpoint, stubs)| async move {
-            let answer = status(stubs, self.request_timeout).await.map(|(took, status)| {
-                let own = status.header().map(etcd_client::ResponseHeader::member_id);
+            let answer = status(stubs, self.request_timeout).await;
+            let answer = answer.map_err(|silence| silence.why).map(|(took, status)| {
+                let own = status.header().map(ResponseHeader::member_id);
                 (took, Member::new(status.version(), own == Some(status.leader())))
             });
             EndpointStatus::new(endpoint.strip_prefix("http://").unwrap_or(endpoint), answer)

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use etcd_client::LeaseGrantOptions;
+use etcd_client::{LeaseGrantOptions, ResponseHeader};
 use incumbent_core::{Clock, Demand, Error, ErrorKind, Moment, Result, Revision, SessionId, SessionOptions};
 use tokio::sync::{mpsc, watch};
 
@@ -62,15 +62,18 @@ impl Lease {
         let opened = site.clock.now();
         let granted = site.members.call(OPERATION, Access::Read, bound, |mut stubs| async move {
             match stubs.lease.grant(asked, Some(LeaseGrantOptions::new().with_id(id))).await {
-                Ok(granted) => Ok(granted.ttl()),
+                Ok(granted) => Ok((granted.ttl(), granted.header().map(ResponseHeader::cluster_id))),
                 // By an attempt whose answer we never saw: the id is one of 2^63.
                 Err(error) if lease_exists(&error) => {
-                    stubs.lease.time_to_live(id, None).await.map(|standing| standing.granted_ttl())
+                    let standing = stubs.lease.time_to_live(id, None).await?;
+                    Ok((standing.granted_ttl(), standing.header().map(ResponseHeader::cluster_id)))
                 }
                 Err(error) => Err(error),
             }
         });
-        let seconds = granted.await?;
+        let (seconds, cluster) = granted.await?;
+        // A member that was not heard when the others were. Without a lease there, no entry can stand there either.
+        site.members.check_cluster(cluster, "the member that granted the session")?;
         let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         let lease = Self {
             id,

@@ -4,7 +4,9 @@
 //! the layout of etcd's own `concurrency` package and of `etcdctl elect`, so that their candidates stand in one queue with
 //! ours. No server-side election or lock call is used: only keys, leases and watches, of etcd 3.4 and later.
 //!
-//! A session's deadline comes from a keepalive whose raft term a linearizable read confirms: see `heartbeat`.
+//! A session's deadline counts from the sending of a keepalive that proves the lease alive at the quorum: one whose raft
+//! term a linearizable read confirms. A keepalive alone proves nothing: a leader that was cut off, or slept through its
+//! fall, answers it for seconds after the others have elected another.
 //!
 //! # Non-guarantees
 //! - etcd before 3.4.31, and 3.5.0 to 3.5.12, can itself revoke live leases after its leader's disk stalled. No deadline
@@ -24,6 +26,7 @@ mod members;
 mod queue;
 mod session;
 mod stream;
+mod survey;
 mod version;
 mod watch;
 

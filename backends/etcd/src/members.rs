@@ -3,7 +3,10 @@
 use std::{
     fmt,
     future::Future,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,8 @@ use crate::{
 pub(crate) struct Members {
     all: Vec<Member>,
     current: watch::Sender<Route>,
+    /// The id of their cluster, and who said so first.
+    cluster: OnceLock<(u64, String)>,
 }
 
 /// A way to the ensemble: a member, and which of the connections made to it.
@@ -84,15 +89,36 @@ impl Members {
             })?;
             all.push(Member::new(url, client, true));
         }
-        // Not all clients of a fleet on the member that is named first.
-        let member = fastrand::usize(..all.len());
-        Ok(Self { all, current: watch::Sender::new(Route { member, connection: 0 }) })
+        Ok(Self::of(all))
     }
 
     /// Somebody else's client, taken for one member.
     pub(crate) fn from_client(client: Client) -> Self {
-        let all = vec![Member::new("the given client".into(), client, false)];
-        Self { all, current: watch::Sender::new(Route { member: 0, connection: 0 }) }
+        Self::of(vec![Member::new("the given client".into(), client, false)])
+    }
+
+    fn of(all: Vec<Member>) -> Self {
+        Self { all, current: watch::Sender::new(Route { member: 0, connection: 0 }), cluster: OnceLock::new() }
+    }
+
+    /// Makes one of these current: not all clients of a fleet the one that is named first.
+    pub(crate) fn begin_with(&self, answered: &[usize]) {
+        if let Some(member) = fastrand::choice(answered) {
+            self.current.send_replace(self.route_to(*member));
+        }
+    }
+
+    /// Refuses a member of another cluster than the first one's: every fail-over would lead to another queue, and another
+    /// leader.
+    pub(crate) fn check_cluster(&self, id: Option<u64>, endpoint: &str) -> Result<()> {
+        let Some(id) = id else { return Ok(()) };
+        let (first, at) = self.cluster.get_or_init(|| (id, endpoint.to_owned()));
+        if *first == id {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::InvalidInput, "connect to").on("etcd").because(format!(
+            "{at} is a member of cluster {first:x}, and {endpoint} of cluster {id:x}; name the members of one cluster"
+        )))
     }
 
     pub(crate) fn len(&self) -> usize {

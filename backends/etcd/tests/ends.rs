@@ -151,3 +151,25 @@ async fn a_client_that_the_service_has_will_do() {
     assert!(!has_ended(&life.borrow()), "another handle is left");
     mine.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_member_of_another_cluster_that_comes_later_opens_no_session() {
+    let binaries = etcd_or_skip!();
+    let mut one = Cluster::builder(binaries.clone()).members(1).start().await;
+    let mut another = Cluster::builder(binaries).members(1).start().await;
+    another.pause(0);
+    let etcd = connect([one.endpoints(), another.endpoints()].concat()).await;
+    another.resume(0);
+    one.kill(0);
+    let refused = within("the refusal", async {
+        loop {
+            let error = etcd.open_session(&SessionOptions::new(TTL)).await.unwrap_err();
+            if error.kind() != ErrorKind::Unavailable {
+                return error;
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+    assert!(refused.to_string().contains("name the members of one cluster"), "{refused}");
+}

@@ -85,6 +85,23 @@ async fn a_silent_member_is_left_and_its_write_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_join_whose_answer_was_lost_is_found_by_its_name() {
+    let cluster = Cluster::builder(etcd_or_skip!()).start().await;
+    let proxies = Proxies::before(&cluster).await;
+    let etcd = proxies.connect().await;
+    let (mine, election, guid) = (session(&etcd).await, election(), Guid::random());
+    let current = &proxies.0[proxies.current()];
+    current.drop_replies(true);
+    let error = mine.enqueue(&election, guid, &Profile::new("x")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    let (behind, _) = join(&mine, &election).await;
+    let (key, place) = mine.enqueue(&election, guid, &Profile::new("x")).await.unwrap();
+    assert!(key.token < behind.token, "it is the one that was put first");
+    assert!(place.is_head());
+    assert_eq!(etcd.list(&election).await.unwrap().entries.len(), 2);
+}
+
+#[tokio::test]
 async fn a_member_that_is_gone_is_passed_over() {
     let cluster = Cluster::builder(etcd_or_skip!()).start().await;
     let proxies = Proxies::before(&cluster).await;
