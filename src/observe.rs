@@ -19,7 +19,7 @@ use crate::{
 /// A background task keeps the latest state; it survives reconnects, and ends when the last clone of the observer is
 /// dropped. Changes that come faster than they are read are merged, so that a slow reader costs no memory and always gets
 /// to the latest state. A clone begins with a snapshot of its own.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Observer {
     state: watch::Receiver<State>,
     seen: Option<Arc<[Entry]>>,
@@ -64,6 +64,10 @@ impl Observer {
         let shared = ensemble.0;
         let task = Task { shared: Arc::clone(&shared), election, state: sender };
         shared.handle().spawn(task.run());
+        Self::from_the_beginning(state)
+    }
+
+    fn from_the_beginning(state: watch::Receiver<State>) -> Self {
         Self { state, seen: None, suspended: false, pending: VecDeque::new() }
     }
 
@@ -142,6 +146,12 @@ impl Observer {
         }
         self.seen = Some(entries);
         self.suspended = suspended;
+    }
+}
+
+impl Clone for Observer {
+    fn clone(&self) -> Self {
+        Self::from_the_beginning(self.state.clone())
     }
 }
 
