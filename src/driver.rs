@@ -238,11 +238,13 @@ impl Running {
     }
 
     fn revoke(&mut self, reason: LossReason) {
-        if let Some(guard) = &self.guard {
-            guard.term.end(reason.clone());
+        // What is lost already is not lost again, when its session ends for instance.
+        if let Some(guard) = &self.guard
+            && guard.term.end(reason.clone())
+        {
             tracing::warn!(token = guard.term.token.get(), %reason, "leadership lost");
+            self.report(CandidateEvent::Lost { reason });
         }
-        self.report(CandidateEvent::Lost { reason });
     }
 
     fn lapsed(&mut self) -> Option<Event> {
@@ -310,7 +312,7 @@ impl Running {
                 Err(error) => tracing::warn!(token = guard.term.token.get(), %error, "entry not removed"),
             }
         }
-        if self.resigning.is_some() && result.is_ok() {
+        if result.is_ok() && self.guard.as_ref().is_some_and(|guard| guard.term.is_resigned()) {
             self.report(CandidateEvent::Resigned);
         }
         if let Some(outcome) = self.outcome.take() {

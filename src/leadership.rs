@@ -276,16 +276,21 @@ impl Term {
         self.session.until().min(self.own.until())
     }
 
-    /// Ends validity, then tells. The first reason stays.
-    pub(crate) fn end(&self, reason: LossReason) {
+    /// Ends validity, then tells. The first reason stays; says whether this is it.
+    pub(crate) fn end(&self, reason: LossReason) -> bool {
         self.own.end();
         self.standing.send_if_modified(|standing| {
-            let first = !matches!(standing, Standing::Lost(_));
+            let first = !standing.is_lost();
             if first {
                 *standing = Standing::Lost(reason);
             }
             first
-        });
+        })
+    }
+
+    /// Whether the holder let go of it before it was lost.
+    pub(crate) fn is_resigned(&self) -> bool {
+        matches!(&*self.standing.borrow(), Standing::Lost(LossReason::Resigned))
     }
 
     pub(crate) fn ask_to_stop(&self) {

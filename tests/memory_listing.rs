@@ -4,7 +4,7 @@ mod common;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use common::{Process, TTL, eventually};
+use common::{Process, TTL, bounded, eventually};
 use incumbent::{CandidateEvent, Options, connect};
 use incumbent_memory::Memory;
 use tokio::{sync::mpsc, time::sleep};
@@ -133,6 +133,38 @@ async fn listeners_hear_a_whole_life_in_order() {
     }
     let life = ["waiting behind 1", "rejoining", "waiting behind 1", "leading", "suspended", "confirmed", "resigned"];
     assert_eq!(told, life);
+}
+
+#[tokio::test(start_paused = true)]
+async fn listeners_hear_once_how_a_leadership_ended() {
+    for (end, told) in [("drop", "Resigned"), ("resign", "Resigned"), ("evict", "Lost"), ("cut", "Lost")] {
+        let process = Process::first();
+        let (events, mut heard) = mpsc::unbounded_channel();
+        let leadership = process.election.candidate().events(events).campaign().await.unwrap();
+        match end {
+            "drop" => drop(leadership),
+            "resign" => leadership.resign().await.unwrap(),
+            "evict" => {
+                process.evict_own_entry().await;
+                leadership.resign().await.unwrap();
+            }
+            _ => {
+                process.memory.link().cut();
+                leadership.lost().await;
+                process.memory.link().heal();
+                leadership.resign().await.unwrap();
+            }
+        }
+        let mut ends = Vec::new();
+        while let Some(event) = bounded("all is told", heard.recv()).await {
+            match event {
+                CandidateEvent::Lost { .. } => ends.push("Lost"),
+                CandidateEvent::Resigned => ends.push("Resigned"),
+                _ => {}
+            }
+        }
+        assert_eq!(ends, [told], "{end}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
