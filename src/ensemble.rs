@@ -120,6 +120,8 @@ impl Ensemble {
             }
             let _ = tokio::time::timeout(timeout / 8, shared.candidates.zero()).await;
             let outcome = shared.sessions.close().await;
+            // Whoever has held on to a guard learns of it from the session's end.
+            let _ = tokio::time::timeout(timeout / 8, shared.candidates.zero()).await;
             shared.backend().close().await;
             outcome
         };

@@ -59,6 +59,15 @@ async fn a_guard_that_is_held_on_to_is_lost_after_three_quarters() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_closing_returns_nothing_is_left_to_happen() {
+    let process = Process::first();
+    let _held = process.election.candidate().campaign().await.unwrap();
+    process.ensemble.close(8 * SECOND).await.unwrap();
+    let status = process.ensemble.status();
+    assert_eq!((status.candidates, status.leading, status.closed), (0, 0, true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_leaves_at_once() {
     let leading = Process::first();
     let other = leading.another();
