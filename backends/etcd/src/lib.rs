@@ -9,8 +9,11 @@
 //! fall, answers it for seconds after the others have elected another.
 //!
 //! # Non-guarantees
-//! - etcd before 3.4.31, and 3.5.0 to 3.5.12, can itself revoke live leases after its leader's disk stalled. No deadline
-//!   of a client survives that; only fencing tokens do. [`Etcd::connect`] warns of such members: [`known_holes`].
+//! - Some versions of etcd revoke live leases by themselves after their leader's disk stalled, or answer a linearizable
+//!   read from before a change of leader: see [`KnownHole`]. No deadline of a client survives that; only fencing tokens
+//!   do. [`Etcd::connect`] warns of such members.
+//! - Where an operator deletes several entries of one election in one transaction, those that go with the one right ahead
+//!   may be told a moment later than it: for that moment an entry that is gone may lead.
 //! - Behind etcd's gRPC proxy keepalives are answered by the proxy; it is not supported.
 
 mod backend;
