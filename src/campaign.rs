@@ -304,6 +304,11 @@ impl Campaign {
                 self.phase = Phase::Electable { own };
                 self.grant_if_proven(now, proven);
             }
+            // All watches of an ensemble break at once: those far from the head do not read their place at once.
+            (Phase::Waiting { own, ahead }, PlaceEvent::Broken) if ahead > WARM_SUCCESSORS => {
+                self.phase = Phase::Checking { own };
+                self.pause_at_random(now);
+            }
             (Phase::Waiting { own, .. }, PlaceEvent::AheadGone { .. } | PlaceEvent::Broken)
             | (Phase::Electable { own } | Phase::Checking { own }, PlaceEvent::Broken) => self.check(own),
             (Phase::Leading { own }, PlaceEvent::Broken) => {
@@ -362,7 +367,7 @@ impl Campaign {
         self.guid = Guid::marked(self.rng.u128(..));
         self.phase = Phase::Attaching;
         self.act(Action::Report(Progress::Rejoining(why.into())));
-        self.retry_at = Some(now + self.longest_jitter.mul_f64(self.rng.f64()));
+        self.pause_at_random(now);
     }
 
     fn withdrawn(&mut self) {
@@ -436,6 +441,10 @@ impl Campaign {
 
     fn pause(&mut self, now: Moment) {
         self.retry_at = Some(now + self.backoff.next(&mut self.rng));
+    }
+
+    fn pause_at_random(&mut self, now: Moment) {
+        self.retry_at = Some(now + self.longest_jitter.mul_f64(self.rng.f64()));
     }
 
     fn retire_if_tainted(&mut self) {

@@ -103,6 +103,21 @@ fn a_gap_in_the_watch_asks_for_a_read_first() {
 }
 
 #[test]
+fn far_from_the_head_a_broken_watch_asks_for_a_read_at_a_random_time() {
+    let mut bench = Bench::waiting(9);
+    bench.drain();
+    bench.tell(Event::Watched(PlaceEvent::Broken));
+    assert!(bench.drain().is_empty());
+    bench.time_out();
+    assert!(matches!(bench.drain()[..], [Action::ReadPlace(_)]));
+
+    let mut next = Bench::waiting(2);
+    next.drain();
+    next.tell(Event::Watched(PlaceEvent::Broken));
+    assert!(matches!(next.drain()[..], [Action::ReadPlace(_)]));
+}
+
+#[test]
 fn behind_two_the_event_does_not_decide() {
     let mut bench = Bench::waiting(2);
     bench.drain();
