@@ -135,7 +135,7 @@ impl Options {
         let (stop, margin, heartbeat) =
             (self.time_to_stop(granted), self.session.margin(granted), self.session.heartbeat(granted));
         let request = self.session.request_timeout();
-        let needed = margin + heartbeat + request + stop;
+        let needed = [heartbeat, request, stop].into_iter().fold(margin, Duration::saturating_add);
         if needed >= granted {
             return Err(refused(format!(
                 "a TTL of {granted:?} is too short: margin ({margin:?}), heartbeat interval ({heartbeat:?}), one request \

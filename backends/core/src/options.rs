@@ -66,7 +66,7 @@ impl SessionOptions {
                  would cost the session: lower it or raise the TTL"
             ));
         }
-        let needed = margin + lost + heartbeat + request;
+        let needed = [lost, heartbeat, request].into_iter().fold(margin, Duration::saturating_add);
         if needed >= granted {
             return refused(format!(
                 "a TTL of {granted:?} leaves no validity after the margin ({margin:?}), the proof ({lost:?}), one heartbeat \
