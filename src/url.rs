@@ -49,10 +49,12 @@ impl Url {
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').map_or((rest, None), |(authority, path)| (authority, Some(path)));
-        if authority.contains('@') {
+        // Anywhere: a password may hold a '/' or '?', which would end the authority before its '@'.
+        if url.contains('@') {
             return Err(refused(
                 &redact(url),
-                "it holds credentials, which end up in logs and process lists; leave them out of the URL",
+                "it holds credentials, which end up in logs and process lists: leave them out of the URL; or, if the '@' is \
+                 part of a namespace, set that one in the options",
             ));
         }
         if let Some(fragment) = url.split_once('#') {
