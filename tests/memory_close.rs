@@ -245,3 +245,17 @@ async fn closing_what_never_stood_is_nothing() {
     let ensemble = connect("memory://").await.unwrap();
     ensemble.close(SECOND).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_is_ready_while_nobody_in_it_needs_the_session_it_lost() {
+    let process = Process::first();
+    let status = || process.ensemble.status();
+    let leadership = process.election.candidate().campaign().await.unwrap();
+    process.memory.faults().expire(status().session.unwrap().id);
+    leadership.lost().await;
+    drop(leadership);
+    eventually("it is over", || status().candidates == 0 && status().session.unwrap().ended).await;
+    assert!(status().is_ready());
+    process.election.candidate().campaign().await.unwrap();
+    assert!(status().is_ready() && !status().session.unwrap().ended);
+}

@@ -237,3 +237,13 @@ async fn a_job_keeps_its_state_from_run_to_run() {
     assert_eq!(bounded("three runs end", outcome).await.unwrap(), Outcome::Finished(()));
     assert_eq!(runs.len(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_may_fail_with_any_error_that_can_be_shown() {
+    type AnyError = Box<dyn std::error::Error + Send + Sync>;
+    async fn work(process: &Process) -> Result<(), AnyError> {
+        process.election.candidate().run(|_| async { Err::<(), AnyError>("no paper".into()) }).await?;
+        Ok(())
+    }
+    assert_eq!(work(&Process::first()).await.unwrap_err().to_string(), "the job failed: no paper");
+}
