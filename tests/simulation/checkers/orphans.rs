@@ -40,11 +40,12 @@ pub(crate) fn task_ended(world: &World, client: usize, ended: Result<Result<(), 
     }
 }
 
-/// At the end of everything. Sessions that nobody knows of, because the reply to their opening was lost, go with the TTL.
+/// At the end of everything. A session that nobody knows of, because the reply to its opening was lost, goes with its TTL,
+/// and may have been opened two of them late.
 pub(crate) async fn in_the_store(world: &World, ttl: Duration) {
     let closed = world.now();
     let mut left = 1;
-    while left > 0 && world.now().since(closed) < ttl + Duration::from_secs(1) {
+    while left > 0 && world.now().since(closed) < 3 * ttl + Duration::from_secs(1) {
         tokio::time::sleep(TICK).await;
         left = world.oracle.sessions_now().len();
     }
