@@ -15,7 +15,10 @@ use futures::FutureExt;
 use incumbent_core::{Error, ErrorKind};
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::{Backoff, Candidate, Leadership, LeadershipView, LossReason, campaign::LONGEST_JITTER, candidate::Until};
+use crate::{
+    Backoff, Candidate, Leadership, LeadershipView, LossReason, campaign::LONGEST_JITTER, candidate::Until,
+    ensemble::Closing,
+};
 
 /// How a run came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -328,8 +331,10 @@ impl Run {
     }
 
     async fn pause<T, E>(&mut self, pause: Duration) -> Option<Result<Outcome<T>, RunError<E>>> {
+        let mut closing = self.candidate.ensemble.0.closing.subscribe();
         tokio::select! {
             () = &mut self.until => Some(Ok(Outcome::Stopped)),
+            _ = closing.wait_for(|closing| *closing != Closing::Open) => Some(Ok(Outcome::Stopped)),
             () = tokio::time::sleep(pause) => None,
         }
     }

@@ -93,6 +93,17 @@ async fn others_lead_while_it_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closing_ends_a_pause() {
+    let process = Process::first();
+    let hour = 3_600 * SECOND;
+    let candidate = process.election.candidate().retry(Backoff::new(hour, hour).unwrap());
+    let run = tokio::spawn(candidate.run(|_| async { Err::<(), _>("broken") }));
+    eventually("it pauses", || process.memory.sessions_now().len() == 1 && process.queue().is_empty()).await;
+    process.ensemble.close(SECOND).await.unwrap();
+    assert_eq!(timeout(SECOND, run).await.unwrap().unwrap().unwrap(), Outcome::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_resigns_and_goes_on() {
     let process = Process::first();
     let run = tokio::spawn(process.election.candidate().run(|_| async {
