@@ -7,7 +7,10 @@ use std::{collections::BTreeSet, time::Duration};
 use common::{Process, TTL, bounded, eventually};
 use incumbent::{CandidateEvent, Options, connect};
 use incumbent_memory::Memory;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -186,4 +189,19 @@ async fn an_unnamed_ensemble_is_fresh_and_a_named_one_is_shared() {
     let leadership = one.candidate().campaign().await.unwrap();
     assert!(same.candidate().try_campaign(SECOND).await.unwrap().is_none());
     assert_eq!(same.leader().await.unwrap().unwrap().key.token, leadership.token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_say_how_they_are() {
+    let process = Process::first();
+    let [healthy] = &process.ensemble.endpoints().await[..] else { panic!() };
+    let (took, member) = healthy.answer.as_ref().unwrap();
+    assert!(took.is_zero() && member.leads && !member.version.is_empty());
+    process.memory.link().cut();
+    let begun = Instant::now();
+    let [cut] = &process.ensemble.endpoints().await[..] else { panic!() };
+    assert!(cut.answer.as_ref().unwrap_err().contains("no answer"), "{cut:?}");
+    assert!(begun.elapsed() <= TTL, "bounded");
+    let error = process.election.candidates().await.unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("jobs/a"), "{error}");
 }

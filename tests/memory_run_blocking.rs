@@ -3,6 +3,7 @@
 mod common;
 
 use std::{
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -155,3 +156,33 @@ async fn a_job_that_blocks_starves_no_heartbeat() {
     });
     assert_eq!(bounded("the run ends", run).await.unwrap(), Outcome::Finished(true));
 }
+
+/// Not a test of its own: the process that the next one starts.
+#[tokio::test]
+async fn overrunning_process() {
+    if std::env::var_os(OVERRUN).is_none() {
+        return;
+    }
+    let process = process();
+    let link = process.memory.link().clone();
+    let run = process.election.candidate().abort_on_overrun(true).run_blocking(move |_| {
+        link.cut();
+        thread::sleep(Duration::from_secs(60));
+        Ok::<(), String>(())
+    });
+    let _ = bounded("the process ends before the job", run).await;
+}
+
+#[tokio::test]
+async fn abort_on_overrun_ends_the_process() {
+    let program = std::env::current_exe().unwrap();
+    let mut child = tokio::process::Command::new(program);
+    child.args(["--exact", "overrunning_process"]).env(OVERRUN, "1").stdout(Stdio::null()).stderr(Stdio::null());
+    let begun = Instant::now();
+    let status = bounded("the process ends", child.kill_on_drop(true).status()).await.unwrap();
+    assert!(!status.success() && begun.elapsed() < Duration::from_secs(30), "{status} after {:?}", begun.elapsed());
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(6), "{status}");
+}
+
+const OVERRUN: &str = "INCUMBENT_OVERRUN";
