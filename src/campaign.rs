@@ -20,6 +20,8 @@ pub(crate) struct Campaign {
     /// How much proven life a grant needs more than.
     need: Duration,
     longest_jitter: Duration,
+    /// When a watch broke last.
+    broken_at: Option<Moment>,
     retry_at: Option<Moment>,
     backoff: Backoff,
     rng: fastrand::Rng,
@@ -146,6 +148,7 @@ impl Campaign {
             tainted: false,
             need: Duration::ZERO,
             longest_jitter: LONGEST_JITTER.min(ttl / 10),
+            broken_at: None,
             retry_at: None,
             backoff: Backoff::between(FIRST_PAUSE, LONGEST_PAUSE.min(ttl / 4)),
             rng,
@@ -194,7 +197,7 @@ impl Campaign {
             Event::Removed => self.removed(),
             Event::RemoveFailed(error) => self.remove_failed(now, error),
             Event::Watched(event) => self.watched(now, proven, event),
-            Event::Proven => self.grant_if_proven(now, proven),
+            Event::Proven => self.proven(now, proven),
             Event::Lapsed => self.lapsed(now),
             Event::SessionEnded(error) => self.session_ended(now, error),
             Event::Withdrawn => self.withdrawn(),
@@ -223,6 +226,16 @@ impl Campaign {
             self.act(Action::Warm(place.ahead <= WARM_SUCCESSORS));
             self.act(Action::Report(Progress::Waiting { ahead: place.ahead }));
             self.phase = Phase::Waiting { own, ahead: place.ahead };
+        }
+    }
+
+    /// The proof that the head has waited for. What was verified before it may be outdated: one read first.
+    fn proven(&mut self, now: Moment, proven: Moment) {
+        if let Phase::Electable { own } = &self.phase
+            && proven.since(now) > self.need
+        {
+            let own = own.clone();
+            self.check(own);
         }
     }
 
@@ -304,16 +317,18 @@ impl Campaign {
                 self.phase = Phase::Electable { own };
                 self.grant_if_proven(now, proven);
             }
-            // All watches of an ensemble break at once: those far from the head do not read their place at once.
-            (Phase::Waiting { own, ahead }, PlaceEvent::Broken) if ahead > WARM_SUCCESSORS => {
+            (Phase::Waiting { own, .. }, PlaceEvent::AheadGone { .. }) => self.check(own),
+            (Phase::Waiting { own, ahead }, PlaceEvent::Broken) => {
                 self.phase = Phase::Checking { own };
-                self.pause_at_random(now);
+                self.read_place_anew(now, ahead > WARM_SUCCESSORS);
             }
-            (Phase::Waiting { own, .. }, PlaceEvent::AheadGone { .. } | PlaceEvent::Broken)
-            | (Phase::Electable { own } | Phase::Checking { own }, PlaceEvent::Broken) => self.check(own),
+            (Phase::Electable { own } | Phase::Checking { own }, PlaceEvent::Broken) => {
+                self.phase = Phase::Checking { own };
+                self.read_place_anew(now, false);
+            }
             (Phase::Leading { own }, PlaceEvent::Broken) => {
-                self.act(Action::ReadPlace(own.clone()));
                 self.phase = Phase::Leading { own };
+                self.read_place_anew(now, false);
             }
             (other, _) => self.phase = other,
         }
@@ -323,6 +338,20 @@ impl Campaign {
         self.retry_at = None;
         self.act(Action::ReadPlace(own.clone()));
         self.phase = Phase::Checking { own };
+    }
+
+    /// The watch broke, as perhaps all of the ensemble did: those far from the head do not read at once. Nor does anybody
+    /// whose watch breaks again and again.
+    fn read_place_anew(&mut self, now: Moment, far: bool) {
+        let again = self.broken_at.replace(now).is_some_and(|before| now.since(before) < LONGEST_PAUSE);
+        match &self.phase {
+            _ if far => self.pause_at_random(now),
+            Phase::Checking { own } | Phase::Leading { own } if !again => {
+                self.retry_at = None;
+                self.act(Action::ReadPlace(own.clone()));
+            }
+            _ => self.pause(now),
+        }
     }
 
     fn entry_gone(&mut self) {

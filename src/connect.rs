@@ -54,9 +54,8 @@ async fn open(url: &Url, options: Options) -> Result<Ensemble> {
         }
         #[cfg(feature = "etcd")]
         crate::url::Scheme::Etcd => {
-            let config = incumbent_etcd::EtcdConfig::new(url.endpoints(2379)?)
-                .connect_timeout(options.connect_timeout)
-                .request_timeout(options.session.request_timeout());
+            let request_timeout = options.session.request_timeout().min(options.connect_timeout);
+            let config = incumbent_etcd::EtcdConfig::new(url.endpoints(2379)?).request_timeout(request_timeout);
             let host = crate::host::Host::new(options.session_thread)?;
             let connecting = host.handle().spawn(incumbent_etcd::Etcd::connect(config));
             let etcd =

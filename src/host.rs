@@ -37,14 +37,17 @@ impl Host {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Unavailable, "start the session thread").because(&error).caused_by(error)
         };
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let handle = runtime.handle().clone();
         let (finish, finishing) = oneshot::channel::<BoxFuture<'static, ()>>();
         let (started, starting) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("incumbent".into())
             .spawn(move || {
-                let _ = started.send(());
+                // Made here, so that it is dropped here: a runtime must not be dropped by async code.
+                let runtime = match Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                let _ = started.send(Ok(runtime.handle().clone()));
                 runtime.block_on(async {
                     if let Ok(last) = finishing.await {
                         let _ = tokio::time::timeout(LAST_WORK, last).await;
@@ -52,8 +55,8 @@ impl Host {
                 });
             })
             .map_err(failed)?;
-        // Only a thread that never ran drops the sender.
-        let _ = starting.recv();
+        let unheard = |_| Err(std::io::Error::other("the thread ended at once"));
+        let handle = starting.recv().unwrap_or_else(unheard).map_err(failed)?;
         Ok(Self { handle, own: Some(OwnThread { thread, finish: Some(finish) }) })
     }
 

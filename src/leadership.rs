@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use incumbent_core::{Clock, Deadline, ElectionName, Error, Moment, Result, Token};
+use incumbent_core::{Clock, Deadline, ElectionName, Error, ErrorKind, Moment, Result, Token};
 use tokio::sync::{oneshot, watch};
 
 /// Why a leadership ended.
@@ -81,7 +81,11 @@ impl Leadership {
         self.view.0.end(LossReason::Resigned);
         let (reply, answer) = oneshot::channel();
         match self.release.take().map(|release| release.send(reply)) {
-            Some(Ok(())) => answer.await.unwrap_or(Ok(())),
+            Some(Ok(())) => answer.await.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::OutcomeUnknown, "resign")
+                    .on(&self.view.0.election)
+                    .because("the task behind it ended; the entry goes with its session at the latest"))
+            }),
             // The driver is gone: leadership was lost before, and nothing is left to remove.
             _ => Ok(()),
         }
@@ -152,16 +156,24 @@ impl LeadershipView {
         if self.is_valid() { self.0.until() } else { Moment::ORIGIN }
     }
 
-    /// Whether the job should come to an end: asked to, or less than `stop_within` remains.
+    /// Whether the job should come to an end: asked to, or no more than `stop_within` remains. `true` is final: a job that
+    /// has begun to stop is not told to go on when contact returns.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.0.stop_asked() || self.remaining() <= self.0.stop_within
+        if self.0.standing.borrow().ends() {
+            return true;
+        }
+        let near = self.remaining() <= self.0.stop_within;
+        if near {
+            self.0.ask_to_stop();
+        }
+        near
     }
 
     /// Whether contact with the ensemble is lost for the moment; the job may go on.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
-        matches!(&*self.0.standing.borrow(), Standing::Suspended)
+        self.0.standing.borrow().suspended
     }
 
     /// Waits until the job should come to an end.
@@ -194,10 +206,7 @@ impl LeadershipView {
         // Validity ends before the reason is told. A driver that stalls says nothing: then the deadline has passed.
         let told = tokio::time::timeout(TELLING, standing.wait_for(Standing::is_lost)).await;
         match told {
-            Ok(Ok(standing)) => match &*standing {
-                Standing::Lost(reason) => reason.clone(),
-                _ => LossReason::DeadlinePassed,
-            },
+            Ok(Ok(standing)) => standing.lost.clone().unwrap_or(LossReason::DeadlinePassed),
             _ => LossReason::DeadlinePassed,
         }
     }
@@ -230,21 +239,21 @@ pub(crate) struct Term {
     standing: watch::Sender<Standing>,
 }
 
-#[derive(Clone, Debug)]
-enum Standing {
-    Confirmed,
-    Suspended,
-    StopAsked,
-    Lost(LossReason),
+/// What has been told of a leadership.
+#[derive(Debug, Default)]
+struct Standing {
+    suspended: bool,
+    stop_asked: bool,
+    lost: Option<LossReason>,
 }
 
 impl Standing {
     fn ends(&self) -> bool {
-        matches!(self, Self::StopAsked | Self::Lost(_))
+        self.stop_asked || self.is_lost()
     }
 
     fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_))
+        self.lost.is_some()
     }
 }
 
@@ -260,7 +269,7 @@ impl Term {
         stop_within: Duration,
     ) -> Self {
         let own = Deadline::new(Moment::NEVER);
-        let standing = watch::Sender::new(Standing::Confirmed);
+        let standing = watch::Sender::new(Standing::default());
         Self { election, token, clock, session, own, stop_within, standing }
     }
 
@@ -282,7 +291,7 @@ impl Term {
         self.standing.send_if_modified(|standing| {
             let first = !standing.is_lost();
             if first {
-                *standing = Standing::Lost(reason);
+                standing.lost = Some(reason);
             }
             first
         })
@@ -290,30 +299,15 @@ impl Term {
 
     /// Whether the holder let go of it before it was lost.
     pub(crate) fn is_resigned(&self) -> bool {
-        matches!(&*self.standing.borrow(), Standing::Lost(LossReason::Resigned))
+        matches!(self.standing.borrow().lost, Some(LossReason::Resigned))
     }
 
     pub(crate) fn ask_to_stop(&self) {
-        self.change(Standing::StopAsked);
+        self.standing.send_if_modified(|standing| !std::mem::replace(&mut standing.stop_asked, true));
     }
 
     pub(crate) fn contact(&self, suspended: bool) {
-        self.change(if suspended { Standing::Suspended } else { Standing::Confirmed });
-    }
-
-    fn stop_asked(&self) -> bool {
-        self.standing.borrow().ends()
-    }
-
-    /// A standing that ends is never taken back.
-    fn change(&self, to: Standing) {
-        self.standing.send_if_modified(|standing| {
-            let open = !standing.ends();
-            if open {
-                *standing = to;
-            }
-            open
-        });
+        self.standing.send_if_modified(|standing| std::mem::replace(&mut standing.suspended, suspended) != suspended);
     }
 }
 

@@ -1,11 +1,12 @@
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use incumbent_core::{ElectionName, Entry, Error, ErrorKind, QueueEvent, Result};
-use tokio::sync::watch;
+use futures::FutureExt;
+use incumbent_core::{ElectionName, Entry, Error, ErrorKind, QueueEvent, Result, Revision, Token};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Ensemble,
@@ -166,6 +167,32 @@ fn missing<'a>(of: &'a [Entry], other: &[Entry]) -> impl Iterator<Item = &'a Ent
     of.iter().filter(move |entry| !there.contains(&entry.key))
 }
 
+/// A queue that changes: tokens are its order.
+#[derive(Default)]
+struct Queue {
+    entries: BTreeMap<Token, Entry>,
+    tokens: HashMap<Arc<str>, Token>,
+}
+
+impl Queue {
+    fn join(&mut self, entry: Entry) {
+        self.tokens.insert(Arc::clone(&entry.key.name), entry.key.token);
+        self.entries.insert(entry.key.token, entry);
+    }
+
+    fn update(&mut self, entry: Entry) {
+        if let Some(old) = self.entries.get_mut(&entry.key.token) {
+            *old = entry;
+        }
+    }
+
+    fn leave(&mut self, name: &str) {
+        if let Some(token) = self.tokens.remove(name) {
+            self.entries.remove(&token);
+        }
+    }
+}
+
 /// Keeps the state of one observer.
 struct Task {
     shared: Arc<Shared>,
@@ -192,49 +219,50 @@ impl Task {
         let mut rng = fastrand::Rng::new();
         loop {
             match backend.list(&self.election).await {
-                Ok(queue) => {
-                    backoff.reset();
-                    self.publish(queue.entries.into(), false);
-                    self.watch(queue.revision).await;
+                Ok(listing) => {
+                    let mut queue = Queue::default();
+                    listing.entries.into_iter().for_each(|entry| queue.join(entry));
+                    self.publish(&queue, false);
+                    let begin = Instant::now();
+                    self.watch(queue, listing.revision).await;
+                    // A watch that breaks as soon as it is made must not turn this into a storm.
+                    if begin.elapsed() > LONGEST_PAUSE {
+                        backoff.reset();
+                    }
                 }
-                Err(error) if error.is_retryable() => {
-                    self.suspend(true);
-                    tokio::time::sleep(backoff.next(&mut rng)).await;
-                }
+                Err(error) if error.is_retryable() => self.suspend(true),
                 Err(error) => return error,
             }
+            tokio::time::sleep(backoff.next(&mut rng)).await;
         }
     }
 
     /// Returns when something may have been missed.
-    async fn watch(&self, from: incumbent_core::Revision) {
+    async fn watch(&self, mut queue: Queue, from: Revision) {
         let mut watch = self.shared.backend().watch(&self.election, from);
+        let mut suspended = false;
         loop {
-            match watch.next().await {
-                QueueEvent::Joined(entry) => self.change(|entries| entries.push(entry)),
-                QueueEvent::Updated(entry) => self.change(|entries| {
-                    if let Some(old) = entries.iter_mut().find(|old| old.key == entry.key) {
-                        *old = entry;
-                    }
-                }),
-                QueueEvent::Left(name) => self.change(|entries| entries.retain(|entry| entry.key.name != name)),
-                QueueEvent::Suspended(_) => self.suspend(true),
-                QueueEvent::Resumed => self.suspend(false),
-                QueueEvent::Broken => return,
+            let mut event = Some(watch.next().await);
+            // All that is there already is published at once: a lease may take thousands of entries along.
+            for _ in 0..BATCH {
+                match event {
+                    None => break,
+                    Some(QueueEvent::Joined(entry)) => queue.join(entry),
+                    Some(QueueEvent::Updated(entry)) => queue.update(entry),
+                    Some(QueueEvent::Left(name)) => queue.leave(&name),
+                    Some(QueueEvent::Suspended(_)) => suspended = true,
+                    Some(QueueEvent::Resumed) => suspended = false,
+                    Some(QueueEvent::Broken) => return self.publish(&queue, suspended),
+                }
+                event = watch.next().now_or_never();
             }
+            self.publish(&queue, suspended);
+            tokio::task::yield_now().await;
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Entry>)) {
-        let (mut entries, suspended) = match &*self.state.borrow() {
-            State::Known { entries, suspended } => (entries.to_vec(), *suspended),
-            State::Unknown | State::Ended(_) => (Vec::new(), false),
-        };
-        change(&mut entries);
-        self.publish(entries.into(), suspended);
-    }
-
-    fn publish(&self, entries: Arc<[Entry]>, suspended: bool) {
+    fn publish(&self, queue: &Queue, suspended: bool) {
+        let entries = queue.entries.values().cloned().collect();
         self.state.send_replace(State::Known { entries, suspended });
     }
 
@@ -246,5 +274,7 @@ impl Task {
     }
 }
 
+/// So many changes are taken in before others on the thread get their turn.
+const BATCH: usize = 512;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

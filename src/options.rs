@@ -93,7 +93,8 @@ impl Options {
         self
     }
 
-    /// How long connecting may take before an unreachable ensemble is an error. Default 5 s.
+    /// How long connecting may take at most before an unreachable ensemble is an error. Default 5 s; members that do not
+    /// answer within the request timeout are not waited for longer.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

@@ -13,7 +13,7 @@ use std::{
 
 use common::{Process, TTL, bounded, eventually};
 use incumbent::{
-    CandidateEvent, LeadershipView, Token,
+    CandidateEvent, LeadershipView, Outcome, Token,
     core::{Backend, Clock, Moment},
 };
 use tokio::{
@@ -205,4 +205,29 @@ async fn a_job_is_not_polled_after_its_deadline_when_the_runtime_stalled() {
     bounded("the job begins again", step.notified()).await;
     assert!(!run.is_finished(), "{:?}", run.await);
     run.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_stopped_near_the_deadline_is_run_again_though_contact_is_back() {
+    let process = Process::first();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let link = process.memory.clone();
+    let counted = Arc::clone(&runs);
+    let run = process.election.candidate().run(move |leadership| {
+        let (link, first) = (link.clone(), counted.fetch_add(1, Ordering::SeqCst) == 0);
+        async move {
+            if first {
+                link.link().cut();
+                leadership.stopping().await;
+                // What it does to stop takes so long that contact is back when it is done.
+                link.link().heal();
+                while leadership.is_suspended() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            }
+            Ok::<_, std::convert::Infallible>(first)
+        }
+    });
+    let finished = bounded("it finishes", run).await.unwrap();
+    assert_eq!((finished, runs.load(Ordering::SeqCst)), (Outcome::Finished(false), 2));
 }

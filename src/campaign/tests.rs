@@ -115,6 +115,14 @@ fn far_from_the_head_a_broken_watch_asks_for_a_read_at_a_random_time() {
     next.drain();
     next.tell(Event::Watched(PlaceEvent::Broken));
     assert!(matches!(next.drain()[..], [Action::ReadPlace(_)]));
+    next.tell(Event::Placed(Some(place(2))));
+    next.drain();
+    // Again so soon, it waits a little.
+    next.tell(Event::Watched(PlaceEvent::Broken));
+    let pause = next.campaign.poll_timeout().unwrap().since(next.now);
+    assert!(!pause.is_zero() && pause <= FIRST_PAUSE, "{pause:?}");
+    next.time_out();
+    assert!(matches!(next.drain()[..], [Action::ReadPlace(_)]));
 }
 
 #[test]
@@ -136,6 +144,9 @@ fn without_enough_proven_life_nobody_leads() {
     assert!(bench.campaign.awaits_proof());
     bench.proven = bench.now + NEED + Duration::from_nanos(1);
     bench.tell(Event::Proven);
+    // What was verified before the proof may be outdated by now.
+    assert!(matches!(bench.drain()[..], [Action::ReadPlace(_)]));
+    bench.tell(Event::Placed(Some(place(0))));
     assert!(bench.granted());
 }
 

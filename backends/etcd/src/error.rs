@@ -58,6 +58,8 @@ fn of_status(status: &Status) -> Verdict {
             Verdict::Refused(PermissionDenied)
         }
         Code::NotFound if message.contains("lease not found") => Verdict::Refused(SessionGone),
+        // Raft's own words, around a change of the leader or a stop.
+        Code::Unknown if message.starts_with("raft") => Ambiguous(Unavailable),
         // Said by this side of an answer that it cannot take.
         Code::OutOfRange if !message.starts_with("etcdserver:") => Ambiguous(Unexpected),
         // Said by the server before it does anything; space exceeded and a corrupt cluster wait for an operator.
@@ -191,7 +193,9 @@ mod tests {
             (said(Code::Unimplemented, "unknown service"), Verdict::Refused(Refused)),
             (said(Code::DataLoss, "etcdserver: corrupt cluster"), Verdict::Refused(Refused)),
             (said(Code::Ok, ""), Ambiguous(Unexpected)),
-            (said(Code::Unknown, "raft proposal dropped"), Ambiguous(Unexpected)),
+            (said(Code::Unknown, "raft proposal dropped"), Ambiguous(Unavailable)),
+            (said(Code::Unknown, "raft: stopped"), Ambiguous(Unavailable)),
+            (said(Code::Unknown, "something else"), Ambiguous(Unexpected)),
             (said(Code::Aborted, ""), Ambiguous(Unexpected)),
             (said(Code::Internal, ""), Ambiguous(Unexpected)),
         ] {

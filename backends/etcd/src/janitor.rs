@@ -28,13 +28,14 @@ pub(crate) async fn run(lease: Arc<Lease>, mut retirements: mpsc::UnboundedRecei
         sightings,
         watched: HashMap::new(),
         keys: HashMap::new(),
+        sweeping: HashMap::new(),
         sweeps: FuturesUnordered::new(),
     };
     loop {
         tokio::select! {
             () = lease.life.ended() => return,
             retirement = retirements.recv() => match retirement {
-                Some(Retirement { key, gone }) => janitor.sweep(key, Some(gone), Duration::ZERO),
+                Some(Retirement { key, gone }) => janitor.retire(key, Some(gone), Duration::ZERO),
                 // The session's last handle is dropped, and so its life ends.
                 None => return,
             },
@@ -50,12 +51,21 @@ struct Janitor<'a> {
     /// By key.
     watched: HashMap<String, Registration>,
     keys: HashMap<WatchId, String>,
+    /// The keys that are being swept, over and over until it succeeds: one sweep for each at a time.
+    sweeping: HashMap<String, Sweeping>,
     sweeps: FuturesUnordered<BoxFuture<'a, Swept>>,
+}
+
+#[derive(Default)]
+struct Sweeping {
+    /// Who waits for the sweep under way.
+    waiting: Vec<oneshot::Sender<Result<()>>>,
+    /// Whether the entry was seen after that sweep had begun.
+    again: bool,
 }
 
 struct Swept {
     key: String,
-    gone: Option<oneshot::Sender<Result<()>>>,
     result: Result<Revision>,
 }
 
@@ -67,27 +77,43 @@ struct Sighting {
 }
 
 impl<'a> Janitor<'a> {
-    fn sweep(&self, key: String, gone: Option<oneshot::Sender<Result<()>>>, pause: Duration) {
+    /// Begins to sweep a key, unless that is under way.
+    fn retire(&mut self, key: String, gone: Option<oneshot::Sender<Result<()>>>, pause: Duration) {
+        let under_way = self.sweeping.contains_key(&key);
+        let sweeping = self.sweeping.entry(key.clone()).or_default();
+        sweeping.waiting.extend(gone);
+        sweeping.again = under_way;
+        if !under_way {
+            self.sweep(key, pause);
+        }
+    }
+
+    fn sweep(&self, key: String, pause: Duration) {
         let lease = self.lease;
         self.sweeps.push(Box::pin(async move {
             tokio::time::sleep(pause).await;
             let result = lease.sweep(&key).await;
-            Swept { key, gone, result }
+            Swept { key, result }
         }));
     }
 
-    fn swept(&mut self, swept: Swept) {
-        let Swept { key, gone, result } = swept;
+    /// Tells those who wait; after a failure goes on without them.
+    fn swept(&mut self, Swept { key, result }: Swept) {
+        let Sweeping { waiting, again } = self.sweeping.get_mut(&key).map(std::mem::take).unwrap_or_default();
         match &result {
-            Ok(revision) => self.watch(key, *revision),
+            Ok(_) if again => self.sweep(key, Duration::ZERO),
+            Ok(revision) => {
+                self.sweeping.remove(&key);
+                self.watch(key, *revision);
+            }
             Err(error) => {
                 tracing::debug!(session = %self.lease.session(), key, %error, "a retired entry may still stand; tried again");
-                self.sweep(key, None, self.lease.interval.mul_f64(0.5 + fastrand::f64() / 2.0));
+                self.sweep(key, self.lease.interval.mul_f64(0.5 + fastrand::f64() / 2.0));
             }
         }
-        if let Some(gone) = gone {
+        for gone in waiting {
             // Nobody need wait for it.
-            let _ = gone.send(result.map(drop));
+            let _ = gone.send(result.clone().map(drop));
         }
     }
 
@@ -108,10 +134,10 @@ impl<'a> Janitor<'a> {
             // Swept, it is watched anew.
             self.keys.remove(&sighting.watch);
             self.watched.remove(&key);
-            self.sweep(key, None, self.lease.interval);
+            self.retire(key, None, self.lease.interval);
         } else {
             tracing::warn!(session = %self.lease.session(), key, "a write that was given up has landed; its entry is removed");
-            self.sweep(key, None, Duration::ZERO);
+            self.retire(key, None, Duration::ZERO);
         }
     }
 }

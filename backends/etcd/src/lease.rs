@@ -65,6 +65,7 @@ impl Lease {
                 Ok(granted) => Ok((granted.ttl(), granted.header().map(ResponseHeader::cluster_id))),
                 // By an attempt whose answer we never saw: the id is one of 2^63.
                 Err(error) if lease_exists(&error) => {
+                    // A member that has not applied the grant yet knows of none.
                     let standing = stubs.lease.time_to_live(id, None).await?;
                     Ok((standing.granted_ttl(), standing.header().map(ResponseHeader::cluster_id)))
                 }
@@ -94,7 +95,7 @@ impl Lease {
         };
         if ttl.is_zero() {
             let why = format!("the ensemble granted a TTL of {seconds} s");
-            return Err(Error::new(ErrorKind::Unexpected, OPERATION).because(why));
+            return Err(Error::new(ErrorKind::Unavailable, OPERATION).because(why));
         }
         if let Err(refused) = options.check(ttl, Duration::ZERO) {
             // Unrevoked it expires unused.

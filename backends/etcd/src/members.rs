@@ -12,7 +12,7 @@ use std::{
 
 use etcd_client::{Client, ConnectOptions, KvClient, LeaseClient, MaintenanceClient, WatchClient};
 use incumbent_core::{Error, ErrorKind, Result};
-use tokio::{sync::watch, time::timeout};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 use crate::{
     EtcdConfig,
@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Members {
     all: Vec<Member>,
     current: watch::Sender<Route>,
+    /// Where connections live, whoever asks.
+    runtime: Handle,
     /// The id of their cluster, and who said so first.
     cluster: OnceLock<(u64, String)>,
 }
@@ -98,7 +100,8 @@ impl Members {
     }
 
     fn of(all: Vec<Member>) -> Self {
-        Self { all, current: watch::Sender::new(Route { member: 0, connection: 0 }), cluster: OnceLock::new() }
+        let current = watch::Sender::new(Route { member: 0, connection: 0 });
+        Self { all, current, runtime: Handle::current(), cluster: OnceLock::new() }
     }
 
     /// Makes one of these current: not all clients of a fleet the one that is named first.
@@ -151,7 +154,7 @@ impl Members {
     /// A request over this route failed: whoever asks next, asks another member, and a silent one over a new connection.
     pub(crate) fn failed(&self, route: Route, fault: &Fault) {
         if let (Fault::Silent(_), Some(member)) = (fault, self.all.get(route.member)) {
-            member.renew(route.connection);
+            member.renew(route.connection, &self.runtime);
         }
         self.current.send_if_modified(|current| {
             if *current != route {
@@ -238,7 +241,7 @@ impl Member {
 
     /// Lets the next request make a new connection; streams keep the old one. A connection that swallows everything would
     /// otherwise be used until the pings find out.
-    fn renew(&self, connection: u64) {
+    fn renew(&self, connection: u64, runtime: &Handle) {
         let next = connection + 1;
         if !self.ours
             || self.connection.compare_exchange(connection, next, Ordering::AcqRel, Ordering::Acquire).is_err()
@@ -247,7 +250,7 @@ impl Member {
         }
         let (client, endpoint) = (self.client.clone(), self.endpoint.clone());
         // A task: dropped between the two, it would leave the client without an endpoint.
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             let replaced = async {
                 client.remove_endpoint(&endpoint).await?;
                 client.add_endpoint(&endpoint).await
