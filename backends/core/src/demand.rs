@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// How many candidates need a session's life *proven*, not only kept: those that lead and the next two in line.
+/// How many candidates need a session's life *proven*, not only kept: those that lead and the next two in line, as far as
+/// they know: a candidate reads its place when it joins and when the one ahead of it goes.
 ///
 /// A session sends its confirming heartbeats only while somebody holds a [`Warmth`].
 #[derive(Clone, Debug)]

@@ -93,7 +93,8 @@ pub enum PlaceEvent {
     /// The entry right before is gone.
     AheadGone {
         /// Whether both watches stood on one connection, without a gap, since the place was read; only then does this
-        /// event alone prove that the own entry still stands.
+        /// event alone prove that the own entry still stands. A store that orders the events of one entry only may tell of
+        /// an own entry that somebody deletes at the same moment right after.
         unbroken: bool,
     },
     /// The watch is lost, and something may have been missed: read the place and watch anew.
