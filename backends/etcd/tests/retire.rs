@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use etcd_client::{Client, PutOptions};
 use incumbent_core::{Backend, ElectionName, ErrorKind, Guid, Profile, Session};
 use incumbent_etcd::Etcd;
-use incumbent_testkit::{etcd::Cluster, etcd_or_skip};
+use incumbent_testkit::{etcd::Cluster, etcd_or_skip, proxy::Proxy};
 use support::{Proxies, TTL, connect, election, join, session, within};
 
 /// Puts the entry as a join that was given up may do seconds later.
@@ -87,4 +87,20 @@ async fn a_join_that_the_leader_slept_through_does_not_stay() {
         only(&etcd, &election, &[]).await;
         mine.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_retired_again_and_again_is_swept_by_one_chain() {
+    let cluster = Cluster::builder(etcd_or_skip!()).members(1).start().await;
+    let proxy = Proxy::start(&cluster.endpoints()[0]).await;
+    let etcd = connect([proxy.address()]).await;
+    let (mine, election, guid) = (session(&etcd).await, election(), Guid::random());
+    proxy.drop_replies(true);
+    let retiring = (0..20).map(|_| mine.retire(&election, guid));
+    let told = within("every answer", futures::future::join_all(retiring)).await;
+    assert!(told.iter().all(Result::is_err), "{told:?}");
+    let before = proxy.counts();
+    tokio::time::sleep(TTL).await;
+    let sweeps = (proxy.counts() - before).requests_to("KV/Txn");
+    assert!((1..=10).contains(&sweeps), "{sweeps} sweeps of one name in {TTL:?}");
 }
