@@ -243,18 +243,19 @@ impl Task {
         let mut suspended = false;
         loop {
             let mut event = Some(watch.next().await);
+            let mut taken = 0;
             // All that is there already is published at once: a lease may take thousands of entries along.
-            for _ in 0..BATCH {
-                match event {
-                    None => break,
-                    Some(QueueEvent::Joined(entry)) => queue.join(entry),
-                    Some(QueueEvent::Updated(entry)) => queue.update(entry),
-                    Some(QueueEvent::Left(name)) => queue.leave(&name),
-                    Some(QueueEvent::Suspended(_)) => suspended = true,
-                    Some(QueueEvent::Resumed) => suspended = false,
-                    Some(QueueEvent::Broken) => return self.publish(&queue, suspended),
+            while let Some(change) = event {
+                match change {
+                    QueueEvent::Joined(entry) => queue.join(entry),
+                    QueueEvent::Updated(entry) => queue.update(entry),
+                    QueueEvent::Left(name) => queue.leave(&name),
+                    QueueEvent::Suspended(_) => suspended = true,
+                    QueueEvent::Resumed => suspended = false,
+                    QueueEvent::Broken => return self.publish(&queue, suspended),
                 }
-                event = watch.next().now_or_never();
+                taken += 1;
+                event = if taken < BATCH { watch.next().now_or_never() } else { None };
             }
             self.publish(&queue, suspended);
             tokio::task::yield_now().await;

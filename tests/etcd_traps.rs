@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use incumbent::{CandidateEvent, Change, Election, Ensemble, Leadership, LossReason, Options, connect_with};
+use incumbent::{
+    CandidateEvent, Change, Election, Ensemble, Leadership, LossReason, Options, connect_with, etcd::etcd_client,
+};
 use incumbent_testkit::{etcd::Cluster, etcd_or_skip, proxy::Proxy};
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tracing_subscriber::EnvFilter;
@@ -275,5 +277,36 @@ async fn a_handover_takes_no_ttl() {
         leadership.resign().await.unwrap();
         leadership = timeout(SECOND, next).await.unwrap().unwrap();
         assert!(begin.elapsed() < SECOND / 4, "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_observer_of_a_mass_loss_starves_no_heartbeat() {
+    const ENTRIES: usize = 8_000;
+    let cluster = Cluster::builder(etcd_or_skip!()).start().await;
+    let mut client = etcd_client::Client::connect(cluster.endpoints(), None).await.unwrap();
+    let lease = client.lease_grant(600, None).await.unwrap().id();
+    let puts = (0..16).map(|part| {
+        let mut client = client.kv_client();
+        tokio::spawn(async move {
+            for entry in (part..ENTRIES).step_by(16) {
+                let options = Some(etcd_client::PutOptions::new().with_lease(lease));
+                client.put(format!("jobs/many/{lease:x}-{entry}"), "somebody", options).await.unwrap();
+            }
+        })
+    });
+    for put in puts.collect::<Vec<_>>() {
+        put.await.unwrap();
+    }
+    let ensemble = ensemble(&cluster.url(), 2 * SECOND).await;
+    let leadership = ensemble.election("jobs/a").unwrap().candidate().campaign().await.unwrap();
+    let mut observer = ensemble.election("jobs/many").unwrap().observe();
+    assert!(matches!(observer.next().await.unwrap(), Change::Snapshot(entries) if entries.len() == ENTRIES));
+    client.lease_revoke(lease).await.unwrap();
+    let begin = Instant::now();
+    while observer.current().is_some() || begin.elapsed() < 3 * SECOND {
+        assert!(leadership.is_valid(), "lost {:?} after the revocation", begin.elapsed());
+        assert!(begin.elapsed() < 20 * SECOND, "the observer is behind for ever");
+        tokio::time::sleep(SECOND / 200).await;
     }
 }
