@@ -153,7 +153,7 @@ async fn listeners_hear_once_how_a_leadership_ended() {
             }
             _ => {
                 process.memory.link().cut();
-                leadership.lost().await;
+                bounded("it is lost", leadership.lost()).await;
                 process.memory.link().heal();
                 leadership.resign().await.unwrap();
             }

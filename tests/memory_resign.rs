@@ -21,7 +21,7 @@ async fn resigning_ends_it_before_the_entry_goes() {
     let resign = tokio::spawn(leadership.resign());
     quiet().await;
     assert!(!view.is_valid() && !process.queue().is_empty());
-    let reason = view.lost().await;
+    let reason = bounded("the loss is told", view.lost()).await;
     assert!(matches!(reason, LossReason::Resigned), "{reason}");
     resign.await.unwrap().unwrap();
     assert!(process.queue().is_empty(), "who has waited for it finds the entry gone");
@@ -36,7 +36,7 @@ async fn dropping_it_hands_over() {
     let (view, token) = (leadership.view(), leadership.token());
     drop(leadership);
     assert!(!view.is_valid(), "at once, not when the entry is gone");
-    let reason = view.lost().await;
+    let reason = bounded("the loss is told", view.lost()).await;
     assert!(matches!(reason, LossReason::Resigned), "{reason}");
     let next = timeout(MILLI, next).await.unwrap().unwrap().unwrap();
     assert!(next.token() > token);
